@@ -1,0 +1,138 @@
+import type { DeviceRecord, DeviceState } from '@latchkey/credential';
+import type { CredentialId, DeviceId, Revision } from '@latchkey/kernel';
+
+/** What a write did to a record. */
+export const CHANGE_KINDS = [
+  'CREATED',
+  'UPDATED',
+  'ACTIVATED',
+  'BOUND',
+  'RESET',
+  'RETIRED',
+  'PROMOTED',
+  'FROZEN',
+  'UNFROZEN',
+  'DELETED',
+] as const;
+
+/** What a write did to a record. */
+export type ChangeKind = (typeof CHANGE_KINDS)[number];
+
+/** Which open sessions a write ends: none, all of the device, or those opened with one credential. */
+export type SessionEffect =
+  | { readonly close: 'NONE' }
+  | { readonly close: 'DEVICE' }
+  | { readonly close: 'CREDENTIAL'; readonly credentialId: CredentialId };
+
+/** One entry of the log. */
+export type Change = {
+  /** Where it stands in the log; consecutive integers from 1. It is also the revision that the write made. */
+  readonly position: Revision;
+  /** Random, drawn by the writer: tells this history from another one with the same positions. */
+  readonly nonce: string;
+  readonly deviceId: DeviceId;
+  readonly kind: ChangeKind;
+  readonly effect: SessionEffect;
+};
+
+/** A place in the log: the last entry that was taken in. Position 0 with an empty nonce is before the first. */
+export type LogPlace = { readonly position: number; readonly nonce: string };
+
+/** What a repeated write is known by, kept for `REPLAY_WINDOW_MS` beside the record. */
+export type Replay = {
+  /** Operator and request id, at most 128 characters. */
+  readonly key: string;
+  /** Hash of the request's parameters. */
+  readonly parameters: string;
+  /** The credential that the write made, if it made one. */
+  readonly credentialId: CredentialId | undefined;
+};
+
+/** How long a request id is remembered: 10 minutes, longer than any caller retries. */
+export const REPLAY_WINDOW_MS = 600_000;
+
+/** One write of one record. It takes effect only if the record has the expected revision. */
+export type Write = {
+  readonly deviceId: DeviceId;
+  /** The record's revision; 0: there must be none. */
+  readonly expectedRevision: Revision;
+  /** The new state; undefined deletes the record. */
+  readonly state: DeviceState | undefined;
+  readonly kind: ChangeKind;
+  readonly effect: SessionEffect;
+  readonly replay: Replay | undefined;
+};
+
+/** What became of a write. */
+export type WriteResult =
+  | { readonly outcome: 'WRITTEN'; readonly revision: Revision }
+  /** The record has another revision. */
+  | { readonly outcome: 'CONFLICT'; readonly revision: Revision }
+  /** The replay key was used before: nothing was written. */
+  | { readonly outcome: 'REPLAYED'; readonly revision: Revision; readonly replay: Replay };
+
+/** A page of records in the order of their ids. */
+export type Page = { readonly records: readonly DeviceRecord[]; readonly next: DeviceId | undefined };
+
+/** Entries of the log after a place; undefined entries: the place is unknown (trimmed, or of another history). */
+export type LogSlice = { readonly entries: readonly Change[] | undefined; readonly end: LogPlace };
+
+/** What reached this process of other writers' changes, and of its own. */
+export type ChangeListener = {
+  /** One change, in the order of the log. Called before the write that made it answers in this process. */
+  readonly changed: (change: Change) => void;
+  /** Changes may have been missed: whatever was read before is in doubt. */
+  readonly lost: () => void;
+};
+
+/**
+ * The right to decide from what was read before. The embedded store has one process and always has it; a replica over
+ * a shared store has it only while it provably hears of every write.
+ */
+export type Lease = {
+  /** May a decision be made at this moment? Reads the clock; never cached. */
+  readonly holds: () => boolean;
+  /** Waits for the lease, at most `deadlineMs` milliseconds; false: not had. */
+  readonly waitFor: (deadlineMs: number) => Promise<boolean>;
+};
+
+/** Devices, durable. Every method rejects with a StoreUnavailable when the store cannot answer. */
+export type Store = {
+  /** Random, made with the store: tells it from any other. */
+  readonly storeId: string;
+  readonly lease: Lease;
+  /** The record as of now, never from a cache. */
+  readonly read: (deviceId: DeviceId) => Promise<DeviceRecord | undefined>;
+  /** Writes record, log entry and replay as one step; durable when it answers. */
+  readonly write: (write: Write) => Promise<WriteResult>;
+  /** Resolves when no process may decide on anything older than this position. */
+  readonly settled: (position: Revision) => Promise<void>;
+  /** The replay that this key has left, if it is not too old. */
+  readonly replayed: (
+    deviceId: DeviceId,
+    key: string,
+  ) => Promise<{ readonly revision: Revision; readonly replay: Replay } | undefined>;
+  /** Records whose id begins with `prefix`, after `after`. */
+  readonly list: (query: {
+    readonly after: DeviceId | undefined;
+    readonly prefix: string;
+    readonly limit: number;
+  }) => Promise<Page>;
+  /** Devices that are not activated and whose activation timeout has passed, at most `limit`. */
+  readonly overdue: (nowMs: number, limit: number) => Promise<readonly DeviceId[]>;
+  /** The log after a place, at most `limit` entries. */
+  readonly log: (after: LogPlace, limit: number) => Promise<LogSlice>;
+  /** Hears every change from now on; the returned function ends it. */
+  readonly listen: (listener: ChangeListener) => () => void;
+  /** Keeps `value` under `name` if nothing is there, and answers what is there now. */
+  readonly keep: (name: string, value: string) => Promise<string>;
+  /** What is kept under `name`. */
+  readonly kept: (name: string) => Promise<string | undefined>;
+  /** Ends all work; what was acknowledged stays. */
+  readonly close: () => Promise<void>;
+};
+
+/** The store cannot answer: no decision can be made and no write is known to have happened. */
+export class StoreUnavailable extends Error {
+  override readonly name = 'StoreUnavailable';
+}
