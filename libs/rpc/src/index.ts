@@ -1,0 +1,13 @@
+export { serverStream, type UnaryMethod, unaryMethod } from './client.ts';
+export { type ErrorTranslation, RpcError } from './error.ts';
+export {
+  addHealth,
+  addReflection,
+  addService,
+  type CallObserver,
+  type Handlers,
+  type Health,
+  refuseStream,
+  type ServerOptions,
+} from './server.ts';
+export { validate } from './validate.ts';

@@ -1,0 +1,40 @@
+// grpc-js speaks ServiceDefinition, protoc-gen-es writes descriptors: this joins the two.
+import type { DescMessage, DescMethod, DescService, MessageShape } from '@bufbuild/protobuf';
+import { fromBinary, toBinary } from '@bufbuild/protobuf';
+import type { MethodDefinition, ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc-js';
+
+/** Writes a message of this type to bytes. */
+export function serializer<D extends DescMessage>(desc: D): (message: MessageShape<D>) => Buffer {
+  return (message) => {
+    const bytes = toBinary(desc, message);
+    return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  };
+}
+
+/** Reads a message of this type from bytes; throws on malformed ones. */
+export function deserializer<D extends DescMessage>(desc: D): (bytes: Buffer) => MessageShape<D> {
+  return (bytes) => fromBinary(desc, bytes);
+}
+
+/** `/package.Service/Method`. */
+export function methodPath(method: DescMethod): string {
+  return `/${method.parent.typeName}/${method.name}`;
+}
+
+function methodDefinition(method: DescMethod): MethodDefinition<unknown, unknown> {
+  return {
+    path: methodPath(method),
+    originalName: method.localName,
+    requestStream: method.methodKind === 'client_streaming' || method.methodKind === 'bidi_streaming',
+    responseStream: method.methodKind === 'server_streaming' || method.methodKind === 'bidi_streaming',
+    requestSerialize: serializer(method.input) as (value: unknown) => Buffer,
+    requestDeserialize: deserializer(method.input),
+    responseSerialize: serializer(method.output) as (value: unknown) => Buffer,
+    responseDeserialize: deserializer(method.output),
+  };
+}
+
+/** The definition that `Server.addService` takes. */
+export function serviceDefinition(service: DescService): ServiceDefinition<UntypedServiceImplementation> {
+  return Object.fromEntries(service.methods.map((method) => [method.localName, methodDefinition(method)]));
+}

@@ -1,0 +1,44 @@
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { type Address, parseAddress } from './listen.ts';
+import { LOG_LEVELS } from './log.ts';
+
+/** A service's command line: each option may also come from the environment, as its help says. Unknown ones are refused. */
+export function serviceCommand(name: string, description: string): Command {
+  return new Command(name)
+    .description(description)
+    .showHelpAfterError('(--help lists the options)')
+    .addOption(
+      new Option('--log-level <level>', 'how much to log')
+        .choices(LOG_LEVELS)
+        .default('info')
+        .env('LATCHKEY_LOG_LEVEL'),
+    );
+}
+
+/** An option that holds an address. */
+export function addressOption(flags: string, description: string, fallback: string): Option {
+  return new Option(flags, description).argParser(addressArgument).default(parseAddress(fallback), fallback);
+}
+
+/** An option that holds a whole number within bounds. */
+export function numberOption(
+  flags: string,
+  description: string,
+  bounds: { readonly fallback: number; readonly min: number; readonly max: number },
+): Option {
+  return new Option(flags, description)
+    .argParser((text) => {
+      const value = /^[0-9]+$/.test(text) ? Number(text) : Number.NaN;
+      if (value >= bounds.min && value <= bounds.max) return value;
+      throw new InvalidArgumentError(`It must be a whole number from ${bounds.min} to ${bounds.max}.`);
+    })
+    .default(bounds.fallback);
+}
+
+function addressArgument(text: string): Address {
+  try {
+    return parseAddress(text);
+  } catch (error) {
+    throw new InvalidArgumentError(error instanceof Error ? `It is ${error.message}.` : '');
+  }
+}

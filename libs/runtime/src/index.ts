@@ -1,0 +1,12 @@
+export { addressOption, numberOption, serviceCommand } from './command.ts';
+export { type Running, runService } from './lifecycle.ts';
+export {
+  type Address,
+  formatAddress,
+  isLoopback,
+  parseAddress,
+  requireLoopback,
+  SettingsError,
+} from './listen.ts';
+export { createLog, LOG_LEVELS, type Log, type LogLevel } from './log.ts';
+export { Counter, createRegistry, Gauge, Histogram, type Registry } from './metrics.ts';

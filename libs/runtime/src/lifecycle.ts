@@ -1,0 +1,58 @@
+import { SettingsError } from './listen.ts';
+import type { Log } from './log.ts';
+
+/** A service that runs. */
+export type Running = {
+  /** Its addresses and what else its starter must know; printed as one JSON line on standard output. */
+  readonly ready: Readonly<Record<string, unknown>>;
+  /** Stops taking in, ends what is under way, closes. */
+  readonly stop: () => Promise<void>;
+};
+
+/** How long a stop may take before the process ends all the same: a drained gateway needs less, a supervisor waits 30 s. */
+const STOP_DEADLINE_MS = 10_000;
+
+/**
+ * Runs a service until SIGINT, SIGTERM or the end of its starter's channel. Exit codes: 0 stopped as asked,
+ * 1 failed, 2 bad settings.
+ */
+export async function runService(log: Log, start: () => Promise<Running>): Promise<void> {
+  process.on('uncaughtException', (error) => fail(log, error));
+  process.on('unhandledRejection', (error) => fail(log, error));
+  let running: Running;
+  try {
+    running = await start();
+  } catch (error) {
+    if (!(error instanceof SettingsError)) return fail(log, error);
+    log.error({}, error.message);
+    process.exit(2);
+  }
+  onStop(log, running);
+  process.stdout.write(`${JSON.stringify({ event: 'ready', ...running.ready })}\n`);
+}
+
+function onStop(log: Log, running: Running): void {
+  let stopping = false;
+  const stop = (signal: string) => {
+    if (stopping) return;
+    stopping = true;
+    log.info({ signal }, 'stopping');
+    setTimeout(() => fail(log, new Error(`not stopped within ${STOP_DEADLINE_MS} ms`)), STOP_DEADLINE_MS).unref();
+    running.stop().then(
+      () => {
+        log.info({}, 'stopped');
+        process.exit(0);
+      },
+      (error: unknown) => fail(log, error),
+    );
+  };
+  process.on('SIGINT', stop);
+  process.on('SIGTERM', stop);
+  // A launcher that dies, however it dies, takes its services with it.
+  process.on('disconnect', () => stop('disconnect'));
+}
+
+function fail(log: Log, error: unknown): never {
+  log.error({ err: error }, error instanceof Error ? error.message : 'failed');
+  process.exit(1);
+}
