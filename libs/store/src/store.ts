@@ -128,6 +128,17 @@ export type Store = {
   readonly keep: (name: string, value: string) => Promise<string>;
   /** What is kept under `name`. */
   readonly kept: (name: string) => Promise<string | undefined>;
+  /** Drops what `keep` kept under `name`; nothing happens when nothing is there. */
+  readonly forget: (name: string) => Promise<void>;
+  /**
+   * Looks at up to `limit` records after `after` and seals those again that are not under the keyring's current key:
+   * same content, same revision, no entry in the log, and only if no write came between. `resealed` counts them; `next`
+   * is where to go on, undefined at the end. A full pass is a loop until `next` is undefined.
+   */
+  readonly reseal: (
+    after: DeviceId | undefined,
+    limit: number,
+  ) => Promise<{ readonly resealed: number; readonly next: DeviceId | undefined }>;
   /** Ends all work; what was acknowledged stays. */
   readonly close: () => Promise<void>;
 };

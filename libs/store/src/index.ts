@@ -1,0 +1,38 @@
+export {
+  checkValue,
+  generateKeyLine,
+  type Keyring,
+  KeyringError,
+  MAX_KEYS,
+  parseKeyring,
+  SealingError,
+  type SealingKey,
+} from './keyring.ts';
+export {
+  HEADER_BYTES,
+  packState,
+  RECORD_FORMAT,
+  RECORD_MAX_BYTES,
+  RecordError,
+  revisionOf,
+  sealedUnder,
+  unpackRecord,
+  withHeader,
+} from './record.ts';
+export {
+  CHANGE_KINDS,
+  type Change,
+  type ChangeKind,
+  type ChangeListener,
+  type Lease,
+  type LogPlace,
+  type LogSlice,
+  type Page,
+  REPLAY_WINDOW_MS,
+  type Replay,
+  type SessionEffect,
+  type Store,
+  StoreUnavailable,
+  type Write,
+  type WriteResult,
+} from './store.ts';

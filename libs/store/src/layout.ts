@@ -1,0 +1,144 @@
+import type {
+  ArmedSlot,
+  CertificateCredentials,
+  DeviceState,
+  EmptySlot,
+  FingerprintSlot,
+  SecretCredentials,
+  SecretSlot,
+} from '@latchkey/credential';
+import { parseDeviceId, Secret, toCredentialId } from '@latchkey/kernel';
+import { type Cursor, LayoutError, takeBytes, takeEnd, takeText, takeUint, text, uint } from './bytes.ts';
+
+// The open part of a record:
+//   device id (length u8, ASCII) | flags u8 | created u48 | activated u48, if flagged | activation timeout u32
+//   | primary slot | secondary slot
+// A slot: state u8, then for ARMED set u48, for SET set u48 | credential id 12 | fingerprint (length u8, bytes), if any.
+// The sealed part: the secret (length u8, ASCII) of each slot that is set, primary first.
+
+type AnySlot = EmptySlot | ArmedSlot | SecretSlot | FingerprintSlot;
+type OpenSlot = EmptySlot | ArmedSlot | FingerprintSlot | Omit<SecretSlot, 'secret'>;
+
+const FLAG = { CERTIFICATE: 1, HEX: 2, REQUIRE_TRUSTED_CA: 4, FROZEN: 8, ACTIVATED: 16 } as const;
+const ALL_FLAGS = 31;
+const SLOT = { EMPTY: 0, ARMED: 1, SET: 2 } as const;
+const CREDENTIAL_ID_BYTES = 12;
+const TIME_BYTES = 6;
+const TIMEOUT_BYTES = 4;
+const SECRET = /^[\x21-\x7e]{1,32}$/;
+const FINGERPRINT = /^(?:[0-9a-f]{40}|[0-9a-f]{64})$/;
+
+function flagsOf({ credentials, frozen, activatedAtMs }: DeviceState): number {
+  const certificate = credentials.kind === 'CERTIFICATE';
+  return (
+    (certificate ? FLAG.CERTIFICATE : 0) |
+    (!certificate && credentials.format === 'HEX' ? FLAG.HEX : 0) |
+    (certificate && credentials.requireTrustedCa ? FLAG.REQUIRE_TRUSTED_CA : 0) |
+    (frozen ? FLAG.FROZEN : 0) |
+    (activatedAtMs === undefined ? 0 : FLAG.ACTIVATED)
+  );
+}
+
+function packSlot(slot: AnySlot): Buffer {
+  if (slot.state === 'EMPTY') return uint(SLOT.EMPTY, 1);
+  if (slot.state === 'ARMED') return Buffer.concat([uint(SLOT.ARMED, 1), uint(slot.setAtMs, TIME_BYTES)]);
+  const id = Buffer.from(slot.credentialId, 'base64url');
+  if (id.length !== CREDENTIAL_ID_BYTES || id.toString('base64url') !== slot.credentialId) {
+    throw new LayoutError('a credential id is not 16 characters of base64url');
+  }
+  const parts = [uint(SLOT.SET, 1), uint(slot.setAtMs, TIME_BYTES), id];
+  if ('fingerprint' in slot) {
+    if (!FINGERPRINT.test(slot.fingerprint))
+      throw new LayoutError('a fingerprint is not 40 or 64 lowercase hex digits');
+    parts.push(uint(slot.fingerprint.length / 2, 1), Buffer.from(slot.fingerprint, 'hex'));
+  }
+  return Buffer.concat(parts);
+}
+
+/** The open part: all but the secrets. Throws a LayoutError on a state that does not fit. */
+export function packOpen(state: DeviceState): Buffer {
+  if (parseDeviceId(state.deviceId) === undefined) throw new LayoutError('the device id is none');
+  return Buffer.concat([
+    text(state.deviceId),
+    uint(flagsOf(state), 1),
+    uint(state.createdAtMs, TIME_BYTES),
+    ...(state.activatedAtMs === undefined ? [] : [uint(state.activatedAtMs, TIME_BYTES)]),
+    uint(state.activationTimeoutS, TIMEOUT_BYTES),
+    packSlot(state.credentials.primary),
+    packSlot(state.credentials.secondary),
+  ]);
+}
+
+/** The secrets, to be sealed; empty for a certificate device. Throws a LayoutError without the secret in it. */
+export function packSecrets({ credentials }: DeviceState): Buffer {
+  const parts: Buffer[] = [];
+  for (const slot of [credentials.primary, credentials.secondary]) {
+    if (!('secret' in slot)) continue;
+    const secret = slot.secret.reveal();
+    if (!SECRET.test(secret)) throw new LayoutError('a secret is not 1 to 32 visible ASCII characters');
+    parts.push(text(secret));
+  }
+  return Buffer.concat(parts);
+}
+
+function takeSlot(cursor: Cursor, certificate: boolean): OpenSlot {
+  const state = takeUint(cursor, 1);
+  if (state === SLOT.EMPTY) return { state: 'EMPTY' };
+  const setAtMs = takeUint(cursor, TIME_BYTES);
+  if (state === SLOT.ARMED) return { state: 'ARMED', setAtMs };
+  if (state !== SLOT.SET) throw new LayoutError('a slot has an unknown state');
+  const credentialId = toCredentialId(takeBytes(cursor, CREDENTIAL_ID_BYTES));
+  if (!certificate) return { state: 'SET', credentialId, setAtMs };
+  const fingerprint = takeBytes(cursor, takeUint(cursor, 1)).toString('hex');
+  if (!FINGERPRINT.test(fingerprint)) throw new LayoutError('a fingerprint has a wrong length');
+  return { state: 'SET', credentialId, setAtMs, fingerprint };
+}
+
+function certificates(primary: OpenSlot, secondary: OpenSlot, requireTrustedCa: boolean): CertificateCredentials {
+  if (primary.state === 'SET' && !('fingerprint' in primary)) throw new LayoutError('a fingerprint is missing');
+  if (secondary.state === 'ARMED') throw new LayoutError('a secondary slot is armed');
+  if (secondary.state === 'SET' && !('fingerprint' in secondary)) throw new LayoutError('a fingerprint is missing');
+  return { kind: 'CERTIFICATE', requireTrustedCa, primary, secondary };
+}
+
+function withSecret(slot: OpenSlot, sealed: Cursor): EmptySlot | SecretSlot {
+  if (slot.state === 'EMPTY') return slot;
+  if (slot.state === 'ARMED') throw new LayoutError('a slot for a secret is armed');
+  const secret = takeText(sealed);
+  if (!SECRET.test(secret)) throw new LayoutError('a secret has a wrong length or form');
+  return { state: 'SET', credentialId: slot.credentialId, setAtMs: slot.setAtMs, secret: new Secret(secret) };
+}
+
+function secrets(primary: OpenSlot, secondary: OpenSlot, hex: boolean, sealed: Cursor): SecretCredentials {
+  const first = withSecret(primary, sealed);
+  return { kind: 'SECRET', format: hex ? 'HEX' : 'TEXT', primary: first, secondary: withSecret(secondary, sealed) };
+}
+
+/** The device id that an open part begins with. */
+export function packedId(open: Buffer): string {
+  return takeText({ bytes: open, at: 0 });
+}
+
+/** The state again, from its open part and its opened secrets. Throws a LayoutError on anything but what was packed. */
+export function unpackState(open: Buffer, opened: Buffer): DeviceState {
+  const cursor = { bytes: open, at: 0 };
+  const sealed = { bytes: opened, at: 0 };
+  const deviceId = parseDeviceId(takeText(cursor));
+  if (deviceId === undefined) throw new LayoutError('the device id is none');
+  const flags = takeUint(cursor, 1);
+  const certificate = (flags & FLAG.CERTIFICATE) !== 0;
+  const excluded = certificate ? FLAG.HEX : FLAG.REQUIRE_TRUSTED_CA;
+  if (flags > ALL_FLAGS || (flags & excluded) !== 0) throw new LayoutError('its flags are unknown');
+  const createdAtMs = takeUint(cursor, TIME_BYTES);
+  const activatedAtMs = (flags & FLAG.ACTIVATED) === 0 ? undefined : takeUint(cursor, TIME_BYTES);
+  const activationTimeoutS = takeUint(cursor, TIMEOUT_BYTES);
+  const primary = takeSlot(cursor, certificate);
+  const secondary = takeSlot(cursor, certificate);
+  const credentials = certificate
+    ? certificates(primary, secondary, (flags & FLAG.REQUIRE_TRUSTED_CA) !== 0)
+    : secrets(primary, secondary, (flags & FLAG.HEX) !== 0, sealed);
+  takeEnd(cursor);
+  takeEnd(sealed);
+  const frozen = (flags & FLAG.FROZEN) !== 0;
+  return { deviceId, credentials, frozen, createdAtMs, activatedAtMs, activationTimeoutS };
+}

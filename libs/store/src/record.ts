@@ -1,0 +1,104 @@
+import type { DeviceRecord, DeviceState } from '@latchkey/credential';
+import { type DeviceId, type Random, type Revision, toRevision } from '@latchkey/kernel';
+import { LayoutError, takeBytes, takeUint, uint } from './bytes.ts';
+import { type Keyring, keyReference, open, seal } from './keyring.ts';
+import { packedId, packOpen, packSecrets, unpackState } from './layout.ts';
+
+// A record, in every store:
+//   header: format u8 = 1 | revision u64 | sessions closed at u64      filled by the store when it writes
+//   body:   length u8 of the sealed part | sealed part | open part     see layout.ts
+// One sealing covers both secrets and, as additional data, the whole open part: device id, kind and credential ids, and
+// also flags, times and fingerprints. So a part that was altered, or taken from another record, does not open.
+
+/** The format in a record's first byte. */
+export const RECORD_FORMAT = 1;
+
+/** Bytes before the body: format 1, revision 8, sessions closed at 8. */
+export const HEADER_BYTES = 17;
+
+/** No record is longer: 364 bytes with the longest device id, two secrets or two fingerprints; the rest is reserve. */
+export const RECORD_MAX_BYTES = 512;
+
+const CONTEXT = Buffer.from(`latchkey record ${RECORD_FORMAT}\0`);
+
+/** The bytes are no record of the device, or the state cannot be packed; says which device, never a secret. */
+export class RecordError extends Error {
+  override readonly name = 'RecordError';
+}
+
+function explained<T>(what: string, step: () => T): T {
+  try {
+    return step();
+  } catch (error) {
+    if (!(error instanceof LayoutError || error instanceof RangeError)) throw error;
+    throw new RecordError(`${what}: ${error.message}`);
+  }
+}
+
+function damaged(deviceId: DeviceId): string {
+  return `the record of device ${deviceId} is damaged or of a newer version`;
+}
+
+/** A record's body: the state with its secrets sealed under the current key. Throws a RecordError when it does not fit. */
+export function packState(state: DeviceState, keyring: Keyring, random: Random): Uint8Array {
+  return explained(`device ${state.deviceId} cannot be stored`, () => {
+    const clear = packOpen(state);
+    const sealed = seal(keyring, packSecrets(state), Buffer.concat([CONTEXT, clear]), random);
+    return Buffer.concat([uint(sealed.length, 1), sealed, clear]);
+  });
+}
+
+/** A whole record: the header with its revision, then the body. */
+export function withHeader(body: Uint8Array, revision: Revision, sessionsClosedAt: Revision): Uint8Array {
+  const record = Buffer.allocUnsafe(HEADER_BYTES + body.length);
+  record.writeUInt8(RECORD_FORMAT, 0);
+  record.writeBigUInt64BE(BigInt(revision), 1);
+  record.writeBigUInt64BE(BigInt(sessionsClosedAt), 9);
+  record.set(body, HEADER_BYTES);
+  return record;
+}
+
+function headerOf(bytes: Buffer): { readonly revision: Revision; readonly sessionsClosedAt: Revision } {
+  if (bytes.length > RECORD_MAX_BYTES) throw new LayoutError('it is too long');
+  const cursor = { bytes, at: 0 };
+  if (takeUint(cursor, 1) !== RECORD_FORMAT) throw new LayoutError('its format is unknown');
+  const revision = toRevision(takeBytes(cursor, 8).readBigUInt64BE());
+  const sessionsClosedAt = toRevision(takeBytes(cursor, 8).readBigUInt64BE());
+  if (revision === 0 || sessionsClosedAt > revision) throw new LayoutError('its revisions cannot be');
+  return { revision, sessionsClosedAt };
+}
+
+function bodyOf(bytes: Buffer): { readonly sealed: Buffer; readonly clear: Buffer } {
+  const cursor = { bytes, at: HEADER_BYTES };
+  const sealed = takeBytes(cursor, takeUint(cursor, 1));
+  return { sealed, clear: bytes.subarray(cursor.at) };
+}
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+/** The revision in a record's header. Throws a RecordError when there is none. */
+export function revisionOf(bytes: Uint8Array, deviceId: DeviceId): Revision {
+  return explained(damaged(deviceId), () => headerOf(asBuffer(bytes)).revision);
+}
+
+/** The reference of the key that a record is sealed under; without opening it. */
+export function sealedUnder(bytes: Uint8Array, deviceId: DeviceId): string {
+  return explained(damaged(deviceId), () => keyReference(bodyOf(asBuffer(bytes)).sealed));
+}
+
+/**
+ * The record in `bytes`, which must be the one of `expectedId`. Throws a RecordError when it is not or has another
+ * layout, and a SealingError when its key is missing or its content was altered.
+ */
+export function unpackRecord(bytes: Uint8Array, keyring: Keyring, expectedId: DeviceId): DeviceRecord {
+  return explained(damaged(expectedId), () => {
+    const buffer = asBuffer(bytes);
+    const header = headerOf(buffer);
+    const { sealed, clear } = bodyOf(buffer);
+    if (packedId(clear) !== expectedId) throw new LayoutError('it is the record of another device');
+    const opened = open(keyring, sealed, Buffer.concat([CONTEXT, clear]), `the record of device ${expectedId}`);
+    return { ...unpackState(clear, asBuffer(opened)), ...header };
+  });
+}
