@@ -1,0 +1,69 @@
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { PROGRAMS, planInstall, withoutDaemons } from './debian.ts';
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'debian-'));
+});
+afterEach(() => rmSync(folder, { recursive: true }));
+
+function addPrograms(...names: string[]): void {
+  for (const name of names) {
+    writeFileSync(join(folder, name), '#!/bin/sh\n');
+    chmodSync(join(folder, name), 0o755);
+  }
+}
+
+describe('planInstall', () => {
+  it('does nothing when every program is there', () => {
+    addPrograms(...Object.keys(PROGRAMS));
+    expect(planInstall({ search: `/nowhere:${folder}`, isRoot: false })).toEqual({ action: 'NOTHING' });
+  });
+
+  it('installs just what is missing, as root', () => {
+    addPrograms('apt-get', 'redis-server');
+    expect(planInstall({ search: folder, isRoot: true })).toEqual({
+      action: 'INSTALL',
+      packages: ['mosquitto-clients'],
+    });
+  });
+
+  it('says which command to run, to anybody else', () => {
+    addPrograms('apt-get');
+    expect(planInstall({ search: folder, isRoot: false })).toEqual({
+      action: 'TELL',
+      message:
+        'the tests need redis-server and mosquitto_pub; run: sudo apt-get install -y redis-server mosquitto-clients',
+    });
+  });
+
+  it('names the packages where there is no apt-get, even to root', () => {
+    expect(planInstall({ search: folder, isRoot: true })).toEqual({
+      action: 'TELL',
+      message: 'the tests need redis-server and mosquitto_pub; install them (Debian: redis-server mosquitto-clients)',
+    });
+  });
+});
+
+describe('withoutDaemons', () => {
+  it('has a policy that says no while the work runs, and takes it away when the work fails', async () => {
+    const file = join(folder, 'policy-rc.d');
+    const work = async () => {
+      expect(readFileSync(file, 'utf8')).toContain('exit 101');
+      expect(statSync(file).mode & 0o111).toBe(0o111);
+      throw new Error('work failed');
+    };
+    await expect(withoutDaemons(work, file)).rejects.toThrow('work failed');
+    expect(existsSync(file)).toBe(false);
+  });
+
+  it('leaves a policy that was there', async () => {
+    const file = join(folder, 'policy-rc.d');
+    writeFileSync(file, 'theirs');
+    await expect(withoutDaemons(async () => 'done', file)).resolves.toBe('done');
+    expect(readFileSync(file, 'utf8')).toBe('theirs');
+  });
+});

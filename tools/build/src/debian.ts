@@ -1,0 +1,79 @@
+import { accessSync, constants, rmSync, writeFileSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import type { Run } from './command.ts';
+
+/** Programs that the tests run, and the Debian package that holds each. */
+export const PROGRAMS: Readonly<Record<string, string>> = {
+  'redis-server': 'redis-server',
+  mosquitto_pub: 'mosquitto-clients',
+};
+
+/** What is to be done about missing programs. */
+export type Plan =
+  | { readonly action: 'NOTHING' }
+  | { readonly action: 'INSTALL'; readonly packages: readonly string[] }
+  | { readonly action: 'TELL'; readonly message: string };
+
+/** What a plan is made from; `search` is a list of folders in the manner of PATH. */
+export type Machine = { readonly search: string; readonly isRoot: boolean };
+
+/** apt-get's maintainer scripts ask this file before they start a daemon; 101 means no. */
+const POLICY_FILE = '/usr/sbin/policy-rc.d';
+const POLICY_TEXT = '#!/bin/sh\nexit 101\n';
+
+function isExecutable(file: string): boolean {
+  try {
+    accessSync(file, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Is there such a program? */
+function hasProgram(search: string, program: string): boolean {
+  return search.split(delimiter).some((folder) => isExecutable(join(folder, program)));
+}
+
+/** Decides how missing programs get onto the machine: as root with apt-get by ourselves, else by whoever reads it. */
+export function planInstall({ search, isRoot }: Machine, programs: Readonly<Record<string, string>> = PROGRAMS): Plan {
+  const missing = Object.keys(programs).filter((program) => !hasProgram(search, program));
+  if (missing.length === 0) return { action: 'NOTHING' };
+  const packages = [...new Set(missing.map((program) => programs[program] ?? program))];
+  const hasApt = hasProgram(search, 'apt-get');
+  if (isRoot && hasApt) return { action: 'INSTALL', packages };
+  const how = hasApt
+    ? `run: sudo apt-get install -y ${packages.join(' ')}`
+    : `install them (Debian: ${packages.join(' ')})`;
+  return { action: 'TELL', message: `the tests need ${missing.join(' and ')}; ${how}` };
+}
+
+/**
+ * Does the work while no package may start its daemon; the tests start their own servers. A policy that stands there
+ * already is its owner's and stays. (RUNLEVEL=1 would leave no file, but systemd's helper does not look at it.)
+ */
+export async function withoutDaemons<T>(work: () => Promise<T>, file = POLICY_FILE): Promise<T> {
+  let ours = true;
+  try {
+    writeFileSync(file, POLICY_TEXT, { flag: 'wx', mode: 0o755 });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    ours = false;
+  }
+  try {
+    return await work();
+  } finally {
+    if (ours) rmSync(file, { force: true });
+  }
+}
+
+/** Installs Debian packages. Rejects with apt-get's output when that fails. */
+export async function installPackages(packages: readonly string[], run: Run): Promise<void> {
+  const env = { DEBIAN_FRONTEND: 'noninteractive' };
+  await withoutDaemons(async () => {
+    for (const args of [['update'], ['install', '-y', '--no-install-recommends', ...packages]]) {
+      const { code, output } = await run('apt-get', args, { env });
+      if (code !== 0) throw new Error(`apt-get ${args.join(' ')} ended with ${code}:\n${output}`);
+    }
+  });
+}
