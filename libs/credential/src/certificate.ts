@@ -1,0 +1,84 @@
+import { hash, X509Certificate } from 'node:crypto';
+
+/** Extended key usage TLS client authentication, RFC 5280 section 4.2.1.12. */
+const CLIENT_AUTH = '1.3.6.1.5.5.7.3.2';
+/** Longest DER certificate that is parsed: 16 KiB holds any real one, RSA 16384 included. */
+const MAX_CERTIFICATE_BYTES = 16_384;
+const FINGERPRINT = /^(?:[0-9a-f]{40}|[0-9a-f]{64})$/;
+
+/** Hashes of a DER certificate in lowercase hex: 40 and 64 characters. */
+export type Fingerprints = { readonly sha1: string; readonly sha256: string };
+
+/** Both fingerprints of a DER certificate; the bytes are not looked into. */
+export function fingerprintsOf(der: Uint8Array): Fingerprints {
+  return { sha1: hash('sha1', der, 'hex'), sha256: hash('sha256', der, 'hex') };
+}
+
+/** The text as a fingerprint in lowercase; undefined unless it is 40 (SHA-1) or 64 (SHA-256) hex characters. */
+export function parseFingerprint(text: string): string | undefined {
+  const lowercase = /^[0-9A-Fa-f]*$/.test(text) ? text.toLowerCase() : '';
+  return FINGERPRINT.test(lowercase) ? lowercase : undefined;
+}
+
+/** The certificate that the bytes are the DER encoding of, and nothing else; undefined when they are none. */
+export function parseCertificate(der: Uint8Array): X509Certificate | undefined {
+  if (der.length > MAX_CERTIFICATE_BYTES) return undefined;
+  try {
+    const certificate = new X509Certificate(der);
+    // The parser also takes PEM and bytes after the end: one certificate would then have many fingerprints.
+    return certificate.raw.equals(der) ? certificate : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Is now within the certificate's validity, both ends included (RFC 5280 section 4.1.2.5)? */
+export function isCurrent(certificate: X509Certificate, nowMs: number): boolean {
+  return certificate.validFromDate.getTime() <= nowMs && nowMs <= certificate.validToDate.getTime();
+}
+
+/**
+ * May it authenticate a TLS client: no extended key usage, or one that names client authentication? As in OpenSSL,
+ * anyExtendedKeyUsage is not enough. The plain key usage is not checked: Node does not show it.
+ */
+export function allowsClientUse(certificate: X509Certificate): boolean {
+  // The types say string[]; without the extension it is undefined.
+  const usages: readonly string[] | undefined = certificate.keyUsage;
+  return usages === undefined || usages.includes(CLIENT_AUTH);
+}
+
+/**
+ * Does the leaf chain to a trusted CA? Every issuer must be a CA (basic constraints and key usage), be current, allow
+ * client use, be named as the issuer and have made the signature. The intermediates may come in any order. Path length
+ * and name constraints are not enforced: Node does not show them.
+ */
+export function chainsToTrusted(chain: {
+  readonly leaf: X509Certificate;
+  readonly intermediates: readonly X509Certificate[];
+  readonly trustedCas: readonly X509Certificate[];
+  readonly nowMs: number;
+}): boolean {
+  const mayIssue = (ca: X509Certificate) => ca.ca && isCurrent(ca, chain.nowMs) && allowsClientUse(ca);
+  const issuers = chain.trustedCas.filter(mayIssue);
+  const pending = new Set(chain.intermediates.filter(mayIssue));
+  // From the trusted down: a key that the device brought verifies nothing before a trusted one has vouched for it, and
+  // each certificate joins the issuers once, so that loops end and the work is at most issuers times certificates.
+  for (const issuer of issuers) {
+    if (isIssuedBy(chain.leaf, issuer)) return true;
+    for (const candidate of pending) {
+      if (!isIssuedBy(candidate, issuer)) continue;
+      pending.delete(candidate);
+      issuers.push(candidate);
+    }
+  }
+  return false;
+}
+
+function isIssuedBy(certificate: X509Certificate, issuer: X509Certificate): boolean {
+  try {
+    return certificate.checkIssued(issuer) && certificate.verify(issuer.publicKey);
+  } catch {
+    // A key or an algorithm that this OpenSSL does not know verifies nothing.
+    return false;
+  }
+}

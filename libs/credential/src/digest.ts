@@ -1,0 +1,77 @@
+import { createHmac, hash, timingSafeEqual } from 'node:crypto';
+import { assertNever } from '@latchkey/kernel';
+import type { DigestProof, SignType } from './proof.ts';
+
+const HOUR_MS = 3_600_000;
+/** Hex characters of a SHA-256 or SM3 digest. */
+const DIGEST_CHARACTERS = 64;
+/** What a malformed password is compared as, so that it costs what any other does. */
+const NO_DIGEST = Buffer.alloc(DIGEST_CHARACTERS);
+
+/** How far a checked time may stand off: hour H passes while H - beforeMs <= now < H + afterMs. */
+export type TimestampWindow = { readonly beforeMs: number; readonly afterMs: number };
+
+/**
+ * The start of the hour that YYYYMMDDHH names in UTC, milliseconds since the epoch; undefined when it names none. Hour
+ * 24 is the next day's 00: the vendor's C SDK adds 1 to the number until its digest has no zero byte.
+ */
+export function parseTimestamp(text: string): number | undefined {
+  if (!isTimestampText(text)) return undefined;
+  const [year, month, day, hour] = [text.slice(0, 4), text.slice(4, 6), text.slice(6, 8), text.slice(8)].map(Number);
+  if (year === undefined || month === undefined || day === undefined || hour === undefined) return undefined;
+  const date = new Date(Date.UTC(year, month - 1, day));
+  const exists = date.getUTCFullYear() === year && date.getUTCMonth() === month - 1 && date.getUTCDate() === day;
+  return exists && hour <= 24 ? date.getTime() + hour * HOUR_MS : undefined;
+}
+
+/**
+ * Does the digest's time pass? Sign type 0 leaves it unchecked; types 1 and 2 demand a real hour within the window
+ * (IoTDA API iot_06_v5_3009, which publishes no width).
+ */
+export function isFresh(proof: DigestProof, nowMs: number, window: TimestampWindow): boolean {
+  if (proof.signType === 0) return true;
+  const hourMs = parseTimestamp(proof.timestamp);
+  return hourMs !== undefined && hourMs - window.beforeMs <= nowMs && nowMs < hourMs + window.afterMs;
+}
+
+/** The MQTT and HTTPS password: HMAC(key = timestamp, message = secret) in lowercase hex (IoTDA API iot_06_v5_3009). */
+export function digestOf(signType: SignType, timestamp: string, secret: string): string {
+  return createHmac(hashOf(signType), timestamp).update(secret, 'utf8').digest('hex');
+}
+
+/**
+ * A check of this proof against one secret after the other. Each call costs one HMAC and one compare of 64 characters,
+ * whatever the proof looks like. Uppercase hex and a timestamp that is not ten digits match nothing.
+ */
+export function digestMatcher(proof: DigestProof): (secret: string) => boolean {
+  // UTF-8: no character beyond ASCII can come out as an ASCII byte, as it could in Latin-1.
+  const shown = Buffer.from(proof.password, 'utf8');
+  const wellFormed = shown.length === DIGEST_CHARACTERS && isTimestampText(proof.timestamp);
+  const compared = wellFormed ? shown : NO_DIGEST;
+  return (secret) => {
+    const expected = Buffer.from(digestOf(proof.signType, proof.timestamp, secret), 'latin1');
+    return timingSafeEqual(compared, expected) && wellFormed;
+  };
+}
+
+/** A check of a secret shown in clear against one secret after the other, as SHA-256 digests: lengths do not show. */
+export function secretMatcher(shown: string): (secret: string) => boolean {
+  const shownHash = hash('sha256', shown, 'buffer');
+  return (secret) => timingSafeEqual(shownHash, hash('sha256', secret, 'buffer'));
+}
+
+function isTimestampText(text: string): boolean {
+  return /^[0-9]{10}$/.test(text);
+}
+
+function hashOf(signType: SignType): 'sha256' | 'sm3' {
+  switch (signType) {
+    case 0:
+    case 1:
+      return 'sha256';
+    case 2:
+      return 'sm3';
+    default:
+      return assertNever(signType);
+  }
+}

@@ -1,0 +1,37 @@
+/** Why a change of a device's record was refused; nothing was changed. */
+export const REFUSAL_REASONS = [
+  /** The device authenticates by the other kind of credential. */
+  'WRONG_KIND',
+  /** Only the primary slot may be ARMED. */
+  'SECONDARY_CANNOT_ARM',
+  /** There is nothing to promote. */
+  'SECONDARY_EMPTY',
+  /** Only an ARMED primary binds. */
+  'NOT_ARMED',
+  /** Not 8 to 32 characters. */
+  'SECRET_LENGTH',
+  /** A character outside `A-Za-z0-9_-`. */
+  'SECRET_CHARACTERS',
+  /** Of a HEX device: no hex, or an odd number of characters. */
+  'SECRET_NOT_HEX',
+  /** Neither 40 nor 64 hex characters. */
+  'FINGERPRINT_FORMAT',
+  /** No whole number of seconds from 0 to 2147483647. */
+  'TIMEOUT_RANGE',
+] as const;
+
+/** Why a change was refused. */
+export type RefusalReason = (typeof REFUSAL_REASONS)[number];
+
+/** What a change answers when it is refused. */
+export type Refusal = { readonly refused: RefusalReason };
+
+/** A refusal for a reason. */
+export function refuse(reason: RefusalReason): Refusal {
+  return { refused: reason };
+}
+
+/** Was it refused? */
+export function isRefusal(outcome: object): outcome is Refusal {
+  return 'refused' in outcome;
+}

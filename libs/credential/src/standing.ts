@@ -1,0 +1,41 @@
+import type { CredentialId } from '@latchkey/kernel';
+import type { DeviceState, Slot } from './device.ts';
+import { type DenyVerdict, deny, type GrantVerdict, type VerifyContext } from './verdict.ts';
+
+/**
+ * When the right to activate ends, milliseconds since the epoch: from that instant on the device is refused. undefined:
+ * never, because the device is activated or has no timeout.
+ */
+export function activationDeadlineMs(device: DeviceState): number | undefined {
+  if (device.activatedAtMs !== undefined || device.activationTimeoutS === 0) return undefined;
+  return device.createdAtMs + device.activationTimeoutS * 1000;
+}
+
+/** Why the device is refused in spite of a right proof; undefined: it is not. FROZEN is told first. */
+export function barred(device: DeviceState, nowMs: number): DenyVerdict | undefined {
+  if (device.frozen) return deny('FROZEN');
+  const deadlineMs = activationDeadlineMs(device);
+  return deadlineMs !== undefined && nowMs >= deadlineMs ? deny('ACTIVATION_EXPIRED') : undefined;
+}
+
+/** Does this slot let a device in over this protocol? CoAP knows only the primary (IoTDA API iot_06_v5_0093). */
+export function isAccepted(slot: Slot, context: VerifyContext): boolean {
+  return slot === 'PRIMARY' || context.protocol !== 'COAP';
+}
+
+/** The verdict on a proof that is right for this slot. */
+export function settle(
+  device: DeviceState,
+  right: { readonly slot: Slot; readonly credentialId: CredentialId },
+  context: VerifyContext,
+): GrantVerdict | DenyVerdict {
+  if (!isAccepted(right.slot, context)) return deny('SECONDARY_NOT_ACCEPTED');
+  return (
+    barred(device, context.nowMs) ?? {
+      kind: 'GRANT',
+      slot: right.slot,
+      credentialId: right.credentialId,
+      activate: device.activatedAtMs === undefined,
+    }
+  );
+}

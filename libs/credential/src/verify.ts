@@ -1,0 +1,34 @@
+import { assertNever } from '@latchkey/kernel';
+import type { DeviceRecord } from './device.ts';
+import { digestMatcher, isFresh, secretMatcher } from './digest.ts';
+import type { DigestProof, Proof } from './proof.ts';
+import { deny, type Verdict, type VerifyContext } from './verdict.ts';
+import { verifyCertificate, verifyFingerprint } from './verify-certificate.ts';
+import { verifySecret } from './verify-secret.ts';
+
+/**
+ * Judges one proof of one device; undefined: there is no such device. Primary first, then secondary. Changes nothing:
+ * activation and binding are for the caller to write before it lets the device in.
+ */
+export function verify(device: DeviceRecord | undefined, proof: Proof, context: VerifyContext): Verdict {
+  switch (proof.kind) {
+    case 'DIGEST':
+      return verifyDigest(device, proof, context);
+    case 'SECRET':
+      return verifySecret(device, secretMatcher(proof.secret.reveal()), context);
+    case 'CERTIFICATE':
+      return verifyCertificate(device, proof, context);
+    case 'FINGERPRINT':
+      return verifyFingerprint(device, proof, context);
+    default:
+      return assertNever(proof);
+  }
+}
+
+/** The time is checked before the password, so that a captured password of an old hour tells nothing of the secret. */
+function verifyDigest(device: DeviceRecord | undefined, proof: DigestProof, context: VerifyContext): Verdict {
+  if (!isFresh(proof, context.nowMs, context.settings.timestampWindow)) {
+    return deny(device === undefined ? 'UNKNOWN_DEVICE' : 'STALE_TIMESTAMP');
+  }
+  return verifySecret(device, digestMatcher(proof), context);
+}
