@@ -1,3 +1,5 @@
+export { type EmbeddedOptions, openEmbeddedStore } from './embedded/embedded.ts';
+export { checkKeys, forgetKey, type KeptKey, KeyMismatch, keptKeys } from './key-check.ts';
 export {
   checkValue,
   generateKeyLine,
@@ -27,6 +29,7 @@ export {
   type Lease,
   type LogPlace,
   type LogSlice,
+  PAGE_MAX,
   type Page,
   REPLAY_WINDOW_MS,
   type Replay,

@@ -58,7 +58,10 @@ export function withHeader(body: Uint8Array, revision: Revision, sessionsClosedA
   return record;
 }
 
-function headerOf(bytes: Buffer): { readonly revision: Revision; readonly sessionsClosedAt: Revision } {
+/** What a record's header says. */
+export type RecordHeader = Pick<DeviceRecord, 'revision' | 'sessionsClosedAt'>;
+
+function takeHeader(bytes: Buffer): RecordHeader {
   if (bytes.length > RECORD_MAX_BYTES) throw new LayoutError('it is too long');
   const cursor = { bytes, at: 0 };
   if (takeUint(cursor, 1) !== RECORD_FORMAT) throw new LayoutError('its format is unknown');
@@ -78,9 +81,14 @@ function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
+/** The header of a record, or of its first bytes. Throws a RecordError when there is none. */
+export function headerOf(bytes: Uint8Array, deviceId: DeviceId): RecordHeader {
+  return explained(damaged(deviceId), () => takeHeader(asBuffer(bytes)));
+}
+
 /** The revision in a record's header. Throws a RecordError when there is none. */
 export function revisionOf(bytes: Uint8Array, deviceId: DeviceId): Revision {
-  return explained(damaged(deviceId), () => headerOf(asBuffer(bytes)).revision);
+  return headerOf(bytes, deviceId).revision;
 }
 
 /** The reference of the key that a record is sealed under; without opening it. */
@@ -95,7 +103,7 @@ export function sealedUnder(bytes: Uint8Array, deviceId: DeviceId): string {
 export function unpackRecord(bytes: Uint8Array, keyring: Keyring, expectedId: DeviceId): DeviceRecord {
   return explained(damaged(expectedId), () => {
     const buffer = asBuffer(bytes);
-    const header = headerOf(buffer);
+    const header = takeHeader(buffer);
     const { sealed, clear } = bodyOf(buffer);
     if (packedId(clear) !== expectedId) throw new LayoutError('it is the record of another device');
     const opened = open(keyring, sealed, Buffer.concat([CONTEXT, clear]), `the record of device ${expectedId}`);

@@ -71,13 +71,19 @@ export type WriteResult =
   /** The replay key was used before: nothing was written. */
   | { readonly outcome: 'REPLAYED'; readonly revision: Revision; readonly replay: Replay };
 
+/** Most records, ids or log entries that one call answers, whatever limit it is given: it keeps a call in a few ms. */
+export const PAGE_MAX = 1_000;
+
 /** A page of records in the order of their ids. */
 export type Page = { readonly records: readonly DeviceRecord[]; readonly next: DeviceId | undefined };
 
-/** Entries of the log after a place; undefined entries: the place is unknown (trimmed, or of another history). */
+/**
+ * Entries of the log after a place; undefined entries: the place is unknown (trimmed, or of another history). `end` is
+ * the last entry of the log at that moment, not of the slice.
+ */
 export type LogSlice = { readonly entries: readonly Change[] | undefined; readonly end: LogPlace };
 
-/** What reached this process of other writers' changes, and of its own. */
+/** What reached this process of other writers' changes, and of its own. A listener must not throw. */
 export type ChangeListener = {
   /** One change, in the order of the log. Called before the write that made it answers in this process. */
   readonly changed: (change: Change) => void;
@@ -96,7 +102,10 @@ export type Lease = {
   readonly waitFor: (deadlineMs: number) => Promise<boolean>;
 };
 
-/** Devices, durable. Every method rejects with a StoreUnavailable when the store cannot answer. */
+/**
+ * Devices, durable. Every method rejects with a StoreUnavailable when the store cannot answer; a record that cannot be
+ * read or packed is its `cause`, a RecordError or a SealingError.
+ */
 export type Store = {
   /** Random, made with the store: tells it from any other. */
   readonly storeId: string;
@@ -112,7 +121,7 @@ export type Store = {
     deviceId: DeviceId,
     key: string,
   ) => Promise<{ readonly revision: Revision; readonly replay: Replay } | undefined>;
-  /** Records whose id begins with `prefix`, after `after`. */
+  /** Records whose id begins with `prefix`, after `after`, in the order of their ids' bytes; at most `limit`. */
   readonly list: (query: {
     readonly after: DeviceId | undefined;
     readonly prefix: string;

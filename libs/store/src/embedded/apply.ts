@@ -1,0 +1,120 @@
+import type { DatabaseSync } from 'node:sqlite';
+import {
+  assertNever,
+  type CredentialId,
+  type DeviceId,
+  NO_REVISION,
+  type Revision,
+  toRevision,
+} from '@latchkey/kernel';
+import { HEADER_BYTES, headerOf, withHeader } from '../record.ts';
+import { REPLAY_WINDOW_MS, type WriteResult } from '../store.ts';
+import { bytesIn, numberIn, type Row, textIn } from './columns.ts';
+import type { Command, Outcome, WriteCommand } from './commands.ts';
+
+/** Entries that the log keeps; a follower that is further behind reads everything anew. 100,000 take about 10 MB. */
+export const LOG_MAX_ENTRIES = 100_000;
+
+type Replayed = Extract<WriteResult, { outcome: 'REPLAYED' }>;
+
+/** What a row of `replays` says. */
+export function replayedFrom(row: Row, key: string): Replayed {
+  const credentialId = row['credential_id'];
+  return {
+    outcome: 'REPLAYED',
+    revision: toRevision(numberIn(row, 'revision')),
+    replay: {
+      key,
+      parameters: textIn(row, 'parameters'),
+      credentialId: typeof credentialId === 'string' ? (credentialId as CredentialId) : undefined,
+    },
+  };
+}
+
+/** The query for a replay that is young enough; takes device id, key and the time before which it is too old. */
+export const SELECT_REPLAY =
+  'SELECT parameters, credential_id, revision FROM replays WHERE device_id = ? AND key = ? AND written_ms > ?';
+
+/** Makes the function that carries out commands, in order, in one transaction: all of them or, when it throws, none. */
+export function makeApply(database: DatabaseSync): (commands: readonly Command[]) => readonly Outcome[] {
+  const selectRecord = database.prepare('SELECT record FROM devices WHERE id = ?');
+  const putRecord = database.prepare('INSERT OR REPLACE INTO devices (id, record, due_ms) VALUES (?, ?, ?)');
+  const resealRecord = database.prepare('UPDATE devices SET record = ? WHERE id = ?');
+  const deleteRecord = database.prepare('DELETE FROM devices WHERE id = ?');
+  const selectEnd = database.prepare('SELECT coalesce(max(position), 0) AS position FROM log');
+  const append = database.prepare('INSERT INTO log VALUES (?, ?, ?, ?, ?, ?)');
+  const trim = database.prepare('DELETE FROM log WHERE position <= ?');
+  const selectReplay = database.prepare(SELECT_REPLAY);
+  const putReplay = database.prepare('INSERT OR REPLACE INTO replays VALUES (?, ?, ?, ?, ?, ?)');
+  const expireReplays = database.prepare('DELETE FROM replays WHERE written_ms <= ?');
+  const keep = database.prepare('INSERT OR IGNORE INTO kept VALUES (?, ?)');
+  const selectKept = database.prepare('SELECT value FROM kept WHERE name = ?');
+  const forget = database.prepare('DELETE FROM kept WHERE name = ?');
+
+  function header(deviceId: DeviceId): { readonly revision: Revision; readonly sessionsClosedAt: Revision } {
+    const row = selectRecord.get(deviceId);
+    if (row === undefined) return { revision: NO_REVISION, sessionsClosedAt: NO_REVISION };
+    return headerOf(bytesIn(row, 'record').subarray(0, HEADER_BYTES), deviceId);
+  }
+
+  function write({ expectedRevision, body, dueMs, change, replay, nowMs }: WriteCommand): WriteResult {
+    const { deviceId, effect } = change;
+    if (replay !== undefined) {
+      const row = selectReplay.get(deviceId, replay.key, nowMs - REPLAY_WINDOW_MS);
+      if (row !== undefined) return replayedFrom(row, replay.key);
+    }
+    const before = header(deviceId);
+    if (before.revision !== expectedRevision) return { outcome: 'CONFLICT', revision: before.revision };
+    const revision = toRevision(numberIn(selectEnd.get() ?? {}, 'position') + 1);
+    if (body === undefined) deleteRecord.run(deviceId);
+    else {
+      const closedAt = effect.close === 'DEVICE' ? revision : before.sessionsClosedAt;
+      putRecord.run(deviceId, withHeader(body, revision, closedAt), dueMs ?? null);
+    }
+    const closed = effect.close === 'CREDENTIAL' ? effect.credentialId : null;
+    append.run(revision, change.nonce, deviceId, change.kind, effect.close, closed);
+    trim.run(revision - LOG_MAX_ENTRIES);
+    if (replay !== undefined) {
+      expireReplays.run(nowMs - REPLAY_WINDOW_MS);
+      putReplay.run(deviceId, replay.key, replay.parameters, replay.credentialId ?? null, revision, nowMs);
+    }
+    return { outcome: 'WRITTEN', revision };
+  }
+
+  function reseal(deviceId: DeviceId, revision: Revision, body: Uint8Array): boolean {
+    const before = header(deviceId);
+    if (before.revision !== revision) return false;
+    resealRecord.run(withHeader(body, revision, before.sessionsClosedAt), deviceId);
+    return true;
+  }
+
+  function apply(command: Command): Outcome {
+    switch (command.kind) {
+      case 'WRITE':
+        return write(command);
+      case 'KEEP':
+        keep.run(command.name, command.value);
+        return textIn(selectKept.get(command.name) ?? {}, 'value');
+      case 'FORGET':
+        forget.run(command.name);
+        return true;
+      case 'RESEAL':
+        return reseal(command.deviceId, command.revision, command.body);
+      default:
+        return assertNever(command);
+    }
+  }
+
+  return (commands) => {
+    database.exec('BEGIN IMMEDIATE');
+    try {
+      const outcomes = commands.map(apply);
+      database.exec('COMMIT');
+      return outcomes;
+    } catch (error) {
+      // SQLite has rolled back by itself after some errors; then this would throw and hide the cause.
+      if (database.isTransaction) database.exec('ROLLBACK');
+      throw error;
+    }
+  };
+}

@@ -1,0 +1,44 @@
+import type { DeviceId, Revision } from '@latchkey/kernel';
+import type { Change, Replay, WriteResult } from '../store.ts';
+
+/** A write with its record packed, as it goes to the worker. */
+export type WriteCommand = {
+  readonly kind: 'WRITE';
+  readonly expectedRevision: Revision;
+  /** The record's body; undefined deletes. */
+  readonly body: Uint8Array | undefined;
+  /** When the device is overdue, milliseconds since the epoch; undefined: never. */
+  readonly dueMs: number | undefined;
+  readonly change: Omit<Change, 'position'>;
+  readonly replay: Replay | undefined;
+  readonly nowMs: number;
+};
+
+/** What the worker can be told to do. */
+export type Command =
+  | WriteCommand
+  | { readonly kind: 'KEEP'; readonly name: string; readonly value: string }
+  | { readonly kind: 'FORGET'; readonly name: string }
+  | { readonly kind: 'RESEAL'; readonly deviceId: DeviceId; readonly revision: Revision; readonly body: Uint8Array };
+
+/** What each command answers. */
+export type Outcomes = {
+  readonly WRITE: WriteResult;
+  /** What is kept now. */
+  readonly KEEP: string;
+  readonly FORGET: true;
+  /** False: a write came between. */
+  readonly RESEAL: boolean;
+};
+
+/** What one command answered. */
+export type Outcome = Outcomes[Command['kind']];
+
+/** To the worker: commands for one transaction, or the end. */
+export type Request = readonly Command[] | 'CLOSE';
+
+/** From the worker: it is ready, or one outcome per command of a committed batch, or why nothing of it was written. */
+export type Reply =
+  | { readonly kind: 'READY' }
+  | { readonly kind: 'COMMITTED'; readonly outcomes: readonly Outcome[] }
+  | { readonly kind: 'FAILED'; readonly message: string; readonly fatal: boolean };

@@ -1,0 +1,178 @@
+import type { DeviceRecord, DeviceState } from '@latchkey/credential';
+import type { Clock, DeviceId, Random } from '@latchkey/kernel';
+import type { Keyring } from '../keyring.ts';
+import { packState, revisionOf, sealedUnder, unpackRecord } from '../record.ts';
+import { PAGE_MAX, REPLAY_WINDOW_MS, type Store, StoreUnavailable, type Write } from '../store.ts';
+import type { Command, Outcome, WriteCommand } from './commands.ts';
+import { openReader, prepareDatabase } from './database.ts';
+import { type Listeners, makeListeners } from './listeners.ts';
+import { lockDirectory } from './lock.ts';
+import { WriteQueue } from './queue.ts';
+import { makeReader, type Reader, type StoredRecord } from './reader.ts';
+
+/** What the embedded store is made of. */
+export type EmbeddedOptions = {
+  /** Holds the database; made with mode 0700 if it is not there, and locked while the store is open. */
+  readonly directory: string;
+  readonly keyring: Keyring;
+  readonly clock: Clock;
+  readonly random: Random;
+};
+
+/** The parts of an open store. */
+type Parts = EmbeddedOptions & {
+  readonly storeId: string;
+  readonly queue: WriteQueue;
+  readonly listeners: Listeners;
+  readonly reader: Reader;
+  readonly closeReader: () => void;
+  readonly unlock: () => void;
+};
+
+// 72 bits: no two histories of a store share a nonce at the same position by chance.
+const NONCE_BYTES = 9;
+
+/** Runs a step of the open store; whatever goes wrong in it is a StoreUnavailable. */
+async function guarded<T>({ queue }: Parts, step: () => T | Promise<T>): Promise<T> {
+  if (queue.ended !== undefined) throw queue.ended;
+  try {
+    return await step();
+  } catch (cause) {
+    if (cause instanceof StoreUnavailable) throw cause;
+    throw new StoreUnavailable(cause instanceof Error ? cause.message : 'the store failed', { cause });
+  }
+}
+
+function dueMsOf(state: DeviceState | undefined): number | undefined {
+  if (state === undefined || state.activatedAtMs !== undefined || state.activationTimeoutS === 0) return undefined;
+  return state.createdAtMs + state.activationTimeoutS * 1_000;
+}
+
+function packed({ keyring, random }: Parts, state: DeviceState): Uint8Array {
+  // A copy of its own size: what crosses to the worker takes its whole memory along, and packing uses a shared pool.
+  return new Uint8Array(packState(state, keyring, random));
+}
+
+function commandOf(parts: Parts, { deviceId, expectedRevision, state, kind, effect, replay }: Write): WriteCommand {
+  if (state !== undefined && state.deviceId !== deviceId) throw new TypeError('the state is of another device');
+  const nonce = Buffer.from(parts.random(NONCE_BYTES)).toString('base64url');
+  return {
+    kind: 'WRITE',
+    expectedRevision,
+    body: state === undefined ? undefined : packed(parts, state),
+    dueMs: dueMsOf(state),
+    change: { nonce, deviceId, kind, effect },
+    replay,
+    nowMs: parts.clock.now(),
+  };
+}
+
+function unpacked({ keyring }: Parts, { deviceId, bytes }: StoredRecord): DeviceRecord {
+  return unpackRecord(bytes, keyring, deviceId);
+}
+
+/** One record more than asked for tells whether there is a next page. */
+function pageOf<T extends { readonly deviceId: DeviceId }>(
+  records: readonly T[],
+  limit: number,
+): { readonly records: readonly T[]; readonly next: DeviceId | undefined } {
+  const page = records.slice(0, limit);
+  return { records: page, next: records.length > limit ? page.at(-1)?.deviceId : undefined };
+}
+
+async function reseal(
+  parts: Parts,
+  after: DeviceId | undefined,
+  limit: number,
+): Promise<{ readonly resealed: number; readonly next: DeviceId | undefined }> {
+  const page = pageOf(parts.reader.page(after ?? '', '', limit + 1), limit);
+  const { reference } = parts.keyring.current;
+  const old = page.records.filter(({ bytes, deviceId }) => sealedUnder(bytes, deviceId) !== reference);
+  const done = await Promise.all(
+    old.map((record) => {
+      const revision = revisionOf(record.bytes, record.deviceId);
+      const body = packed(parts, unpacked(parts, record));
+      return parts.queue.submit({ kind: 'RESEAL', deviceId: record.deviceId, revision, body });
+    }),
+  );
+  return { resealed: done.filter(Boolean).length, next: page.next };
+}
+
+function bounded(limit: number): number {
+  return Math.min(Math.max(1, Math.floor(limit)), PAGE_MAX);
+}
+
+/** The writer closes last: it folds SQLite's log into the database, which a reader may not do. */
+async function shut({ queue, closeReader, unlock }: Parts): Promise<void> {
+  await queue.drain();
+  closeReader();
+  await queue.stop();
+  unlock();
+}
+
+function makeStore(parts: Parts): Store {
+  const { queue, reader, clock } = parts;
+  const isOpen = () => queue.ended === undefined;
+  let closing: Promise<void> | undefined;
+  return {
+    storeId: parts.storeId,
+    lease: { holds: isOpen, waitFor: async () => isOpen() },
+    read: (deviceId) =>
+      guarded(parts, () => {
+        const bytes = reader.record(deviceId);
+        return bytes === undefined ? undefined : unpacked(parts, { deviceId, bytes });
+      }),
+    write: (write) => guarded(parts, () => queue.submit(commandOf(parts, write))),
+    settled: () => guarded(parts, () => undefined),
+    replayed: (deviceId, key) => guarded(parts, () => reader.replayed(deviceId, key, clock.now() - REPLAY_WINDOW_MS)),
+    list: ({ after, prefix, limit }) =>
+      guarded(parts, () => {
+        const size = bounded(limit);
+        const page = pageOf(reader.page(after ?? '', prefix, size + 1), size);
+        return { records: page.records.map((record) => unpacked(parts, record)), next: page.next };
+      }),
+    overdue: (nowMs, limit) => guarded(parts, () => reader.overdue(nowMs, bounded(limit))),
+    log: (after, limit) => guarded(parts, () => reader.log(after, bounded(limit))),
+    listen: parts.listeners.add,
+    keep: (name, value) => guarded(parts, () => queue.submit({ kind: 'KEEP', name, value })),
+    kept: (name) => guarded(parts, () => reader.kept(name)),
+    forget: (name) =>
+      guarded(parts, async () => {
+        await queue.submit({ kind: 'FORGET', name });
+      }),
+    reseal: (after, limit) => guarded(parts, () => reseal(parts, after, bounded(limit))),
+    close: () => {
+      closing ??= shut(parts);
+      return closing;
+    },
+  };
+}
+
+function tellChanges(listeners: Listeners, commands: readonly Command[], outcomes: readonly Outcome[]): void {
+  for (const [index, command] of commands.entries()) {
+    const outcome = outcomes[index];
+    if (command.kind !== 'WRITE' || typeof outcome !== 'object' || outcome.outcome !== 'WRITTEN') continue;
+    listeners.tell({ position: outcome.revision, ...command.change });
+  }
+}
+
+/**
+ * Opens the store of one process: SQLite in a data directory, writes grouped in a thread of their own and synced to the
+ * disk before they answer, reads on this thread. Its lease holds while it is open. Rejects with a StoreUnavailable that
+ * names the directory when another process has it, or when its files are damaged or foreign.
+ */
+export async function openEmbeddedStore(options: EmbeddedOptions): Promise<Store> {
+  const { directory, random } = options;
+  const unlock = lockDirectory(directory);
+  try {
+    const storeId = prepareDatabase(directory, random);
+    const listeners = makeListeners();
+    const queue = await WriteQueue.start(directory, (commands, outcomes) => tellChanges(listeners, commands, outcomes));
+    const database = openReader(directory);
+    const closeReader = () => database.close();
+    return makeStore({ ...options, storeId, queue, listeners, reader: makeReader(database), closeReader, unlock });
+  } catch (error) {
+    unlock();
+    throw error;
+  }
+}
