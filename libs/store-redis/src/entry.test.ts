@@ -1,0 +1,30 @@
+import { toCredentialId, toRevision } from '@latchkey/kernel';
+import { expect, test } from 'vitest';
+import { entryText, parseEntry } from './entry.ts';
+import { device } from './fixture.ts';
+
+const position = toRevision(7);
+const credentialId = toCredentialId(Buffer.alloc(12, 1));
+
+test.each([{ close: 'NONE' } as const, { close: 'DEVICE' } as const, { close: 'CREDENTIAL', credentialId } as const])(
+  'a change with the effect %j is read as it was written',
+  (effect) => {
+    const change = { nonce: 'n-_1', deviceId: device('a_-1'), kind: 'RESET', effect } as const;
+    expect(parseEntry(`7 ${entryText(change)}`)).toEqual({ position, ...change });
+  },
+);
+
+test('a kind of a newer version is a change all the same', () => {
+  expect(parseEntry('7 n MOVED * a')).toMatchObject({ kind: 'UPDATED', effect: { close: 'DEVICE' } });
+});
+
+test.each(['', '7', '0 n RESET - a', '-1 n RESET - a', '9007199254740992 n RESET - a', '7  RESET - a'])(
+  '%j is no change',
+  (text) => {
+    expect(parseEntry(text)).toBeUndefined();
+  },
+);
+
+test.each(['7 n RESET x a', '7 n RESET - a:b', '7 n RESET -', 'x n RESET - a'])('%j is no change either', (text) => {
+  expect(parseEntry(text)).toBeUndefined();
+});

@@ -1,0 +1,94 @@
+#!lua name=latchkey
+-- Keys of one call share one hash tag. A record begins with its header: format u8, revision u64, sessions closed at u64.
+-- Positions are handed on as text: Lua prints a number with 14 digits only.
+
+local RECORD_FORMAT = 1
+local HEADER_BYTES = 17
+-- A replica that was away for longer than this many writes starts with an empty cache; about 7 MB.
+local LOG_ENTRIES = 100000
+-- REPLAY_WINDOW_MS of the port.
+local REPLAY_MS = 600000
+
+local function header_of(record)
+  if not record then return 0, 0 end
+  local format, revision, closed_at = struct.unpack('>BI8I8', record)
+  if format ~= RECORD_FORMAT then error('record of an unknown format') end
+  return revision, closed_at
+end
+
+local function index(ids_key, overdue_key, id, deadline)
+  redis.call('ZADD', ids_key, 0, id)
+  if deadline == '' then
+    redis.call('ZREM', overdue_key, id)
+  else
+    redis.call('ZADD', overdue_key, deadline, id)
+  end
+end
+
+-- KEYS: record, log, ids, overdue, and replay if the write has one.
+-- ARGV: device id, expected revision, body ('' deletes), log entry, '1' if every session is closed,
+--       activation deadline in ms or '', replay, channel.
+-- Answers {'W', revision}, {'C', revision of the record} or {'R', replay}.
+local function write(keys, args)
+  local record_key, log_key, ids_key, overdue_key, replay_key = unpack(keys)
+  local id, expected, body, entry, closes, deadline, replay, channel = unpack(args)
+  local known = replay_key and redis.call('GET', replay_key)
+  if known then return { 'R', known } end
+  local revision, closed_at = header_of(redis.call('GET', record_key))
+  if revision ~= tonumber(expected) then return { 'C', string.format('%.0f', revision) } end
+  -- 0-* numbers the entries without a gap, and goes on where it was after the record was deleted.
+  local position = string.sub(redis.call('XADD', log_key, 'MAXLEN', '~', LOG_ENTRIES, '0-*', 'e', entry), 3)
+  if body == '' then
+    redis.call('DEL', record_key)
+    redis.call('ZREM', ids_key, id)
+    redis.call('ZREM', overdue_key, id)
+  else
+    local new = tonumber(position)
+    local header = struct.pack('>BI8I8', RECORD_FORMAT, new, closes == '1' and new or closed_at)
+    redis.call('SET', record_key, header .. body)
+    index(ids_key, overdue_key, id, deadline)
+  end
+  if replay_key then redis.call('SET', replay_key, position .. ' ' .. replay, 'PX', REPLAY_MS) end
+  redis.call('PUBLISH', channel, position .. ' ' .. entry)
+  return { 'W', position }
+end
+
+local function text_of(item)
+  return string.sub(item[1], 3) .. ' ' .. item[2][2]
+end
+
+-- KEYS: log. ARGV: position and nonce of the last entry taken in, most entries.
+-- Answers {'1' if that entry stands there, the log's last entry or '', entries after it ...}.
+local function log(keys, args)
+  local position, nonce, limit = args[1], args[2], tonumber(args[3])
+  local last = redis.call('XREVRANGE', keys[1], '+', '-', 'COUNT', 1)[1]
+  local reply = { '0', last and text_of(last) or '' }
+  local items, known, first
+  if position == '0' then
+    items = redis.call('XRANGE', keys[1], '-', '+', 'COUNT', limit + 1)
+    known, first = nonce == '' and (not items[1] or items[1][1] == '0-1'), 1
+  else
+    items = redis.call('XRANGE', keys[1], '0-' .. position, '+', 'COUNT', limit + 1)
+    local found = items[1] and items[1][1] == '0-' .. position and string.match(items[1][2][2], '^%S+')
+    known, first = found == nonce, 2
+  end
+  if not known then return reply end
+  reply[1] = '1'
+  for i = first, math.min(#items, first + limit - 1) do
+    reply[#reply + 1] = text_of(items[i])
+  end
+  return reply
+end
+
+-- KEYS: record. ARGV: expected revision, body. Answers 1 if the body was replaced; the header stays.
+local function reseal(keys, args)
+  local record = redis.call('GET', keys[1])
+  local revision = header_of(record)
+  if revision == 0 or revision ~= tonumber(args[1]) then return 0 end
+  redis.call('SET', keys[1], string.sub(record, 1, HEADER_BYTES) .. args[2])
+  return 1
+end
+
+redis.register_function('lk_write', write)
+redis.register_function({ function_name = 'lk_log', callback = log, flags = { 'no-writes' } })
+redis.register_function('lk_reseal', reseal)

@@ -1,0 +1,161 @@
+import type { DeviceState } from '@latchkey/credential';
+import type { Clock, DeviceId, Random } from '@latchkey/kernel';
+import {
+  type Keyring,
+  packState,
+  revisionOf,
+  type Store,
+  sealedUnder,
+  unpackRecord,
+  type Write,
+  type WriteResult,
+} from '@latchkey/store';
+import { parseRedisUrl } from './address.ts';
+import { entryText } from './entry.ts';
+import { ChangeFeed } from './feed.ts';
+import { callLog, callReseal, callWrite, loadFunctions } from './functions.ts';
+import { greet, identify, recognise } from './greeting.ts';
+import { channelOf, keptKey, recordKey, replayKey } from './keys.ts';
+import { connectionLease } from './lease.ts';
+import { Link, type Log } from './link.ts';
+import { Reads } from './reads.ts';
+import { idsPage, overdueIds, parseReplay, replayContent } from './rows.ts';
+import type { Session } from './session.ts';
+
+const NONCE_BYTES = 9;
+
+/** What the store needs. */
+export type RedisStoreOptions = {
+  /** `redis://[user:password@]host[:port][/database]`, or `rediss://` for TLS. */
+  readonly url: string;
+  readonly keyring: Keyring;
+  readonly clock: Clock;
+  readonly random: Random;
+  /** Hears of connections lost and made, and of settings that put data at risk. */
+  readonly log?: Log;
+};
+
+type Parts = {
+  readonly storeId: string;
+  readonly control: Link;
+  readonly reading: Link;
+  readonly feed: ChangeFeed;
+  readonly keyring: Keyring;
+  readonly random: Random;
+};
+
+/**
+ * Opens the store in a standalone Redis 7.0 or newer. Rejects with a RedisUrlError, or with a StoreUnavailable while
+ * the server is away, refuses the password or cannot serve. Later the store recovers by itself.
+ */
+export async function openRedisStore(options: RedisStoreOptions): Promise<Store> {
+  const { url, keyring, clock, random, log = () => {} } = options;
+  const shared = { address: parseRedisUrl(url), clock, random, log };
+  const feed = new ChangeFeed(log);
+  let storeId: string | undefined;
+  const control = await Link.open({
+    ...shared,
+    purpose: 'writes and changes',
+    prepare: async (session: Session) => {
+      await greet(session, log);
+      const first = storeId === undefined;
+      storeId ??= await identify(session, random);
+      await recognise(session, storeId);
+      await loadFunctions(session, first ? 'REPLACE' : 'KEEP');
+      await feed.follow(session, channelOf(storeId));
+    },
+  });
+  const known = String(storeId);
+  try {
+    const prepare = (session: Session) => recognise(session, known);
+    const reading = await Link.open({ ...shared, purpose: 'reads', prepare });
+    return storeOf({ storeId: known, control, reading, feed, keyring, random });
+  } catch (error) {
+    control.close();
+    throw error;
+  }
+}
+
+function storeOf(parts: Parts): Store {
+  const { storeId, control, reading, feed, keyring } = parts;
+  const reads = new Reads(reading);
+  const recordOf = async (deviceId: DeviceId) => {
+    const bytes = await reads.get(recordKey(deviceId));
+    return bytes === undefined ? undefined : unpackRecord(bytes, keyring, deviceId);
+  };
+  return {
+    storeId,
+    lease: connectionLease(control),
+    read: recordOf,
+    write: (write) => written(parts, write),
+    // With one replica no one else decides. That another replica has heard of it is not promised by this lease.
+    settled: () => Promise.resolve(),
+    replayed: async (deviceId, key) => {
+      const text = await reading.call(['GET', replayKey(deviceId, key)]);
+      return text === null ? undefined : parseReplay(key, String(text));
+    },
+    list: async (query) => {
+      const { ids, next } = await idsPage(reading, query);
+      const records = await Promise.all(ids.map(recordOf));
+      return { records: records.filter((record) => record !== undefined), next };
+    },
+    overdue: (nowMs, limit) => overdueIds(reading, nowMs, limit),
+    log: (after, limit) => callLog(reading, after, limit),
+    listen: (listener) => feed.listen(listener),
+    keep: async (name, value) => {
+      const before = await control.call(['SET', keptKey(name), value, 'NX', 'GET']);
+      return before === null ? value : String(before);
+    },
+    kept: async (name) => {
+      const value = await reading.call(['GET', keptKey(name)]);
+      return value === null ? undefined : String(value);
+    },
+    forget: async (name) => {
+      await control.call(['DEL', keptKey(name)]);
+    },
+    reseal: (after, limit) => resealed(parts, reads, after, limit),
+    close: async () => {
+      control.close();
+      reading.close();
+    },
+  };
+}
+
+function activationDeadline(state: DeviceState | undefined): number | undefined {
+  if (state === undefined || state.activatedAtMs !== undefined || state.activationTimeoutS === 0) return undefined;
+  return state.createdAtMs + state.activationTimeoutS * 1000;
+}
+
+async function written(parts: Parts, write: Write): Promise<WriteResult> {
+  const { control, feed, keyring, random, storeId } = parts;
+  const { deviceId, expectedRevision, state, replay, kind, effect } = write;
+  const change = { nonce: Buffer.from(random(NONCE_BYTES)).toString('base64url'), deviceId, kind, effect };
+  const reply = await callWrite(control, {
+    deviceId,
+    expectedRevision,
+    body: state === undefined ? undefined : packState(state, keyring, random),
+    entry: entryText(change),
+    closesAll: effect.close === 'DEVICE',
+    activationDeadlineMs: activationDeadline(state),
+    replay: replay === undefined ? undefined : { key: replay.key, content: replayContent(replay) },
+    storeId,
+  });
+  if (reply.outcome === 'REPLAYED') return { outcome: 'REPLAYED', ...parseReplay(replay?.key ?? '', reply.replay) };
+  const { outcome, revision } = reply;
+  if (outcome === 'WRITTEN') await feed.wrote({ position: revision, ...change });
+  return { outcome, revision };
+}
+
+async function resealed(parts: Parts, reads: Reads, after: DeviceId | undefined, limit: number) {
+  const { control, reading, keyring, random } = parts;
+  const { ids, next } = await idsPage(reading, { after, prefix: '', limit });
+  const done = await Promise.all(
+    ids.map(async (deviceId) => {
+      const bytes = await reads.get(recordKey(deviceId));
+      if (bytes === undefined || sealedUnder(bytes, deviceId) === keyring.current.reference) return false;
+      const body = packState(unpackRecord(bytes, keyring, deviceId), keyring, random);
+      return callReseal(control, deviceId, revisionOf(bytes, deviceId), body);
+    }),
+  );
+  return { resealed: done.filter(Boolean).length, next };
+}
