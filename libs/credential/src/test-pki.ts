@@ -1,0 +1,78 @@
+// A polyfill that @peculiar/x509 wants to find before it is loaded.
+import 'reflect-metadata';
+import { webcrypto, X509Certificate } from 'node:crypto';
+import {
+  BasicConstraintsExtension,
+  ExtendedKeyUsageExtension,
+  type Extension,
+  KeyUsagesExtension,
+  X509CertificateGenerator,
+} from '@peculiar/x509';
+import { DEFAULT_SETTINGS, type VerifyContext } from './verdict.ts';
+
+/** The tests' present: 2026-11-23 08:30 UTC. */
+export const NOW_MS = Date.UTC(2026, 10, 23, 8, 30);
+/** Milliseconds of a day. */
+export const DAY_MS = 86_400_000;
+
+const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
+
+/** A certificate with its key. */
+export type Identity = {
+  readonly certificate: X509Certificate;
+  readonly der: Uint8Array;
+  readonly keys: CryptoKeyPair;
+};
+
+type CryptoKeyPair = webcrypto.CryptoKeyPair;
+
+/** What a certificate shall be; absent: a leaf from yesterday to tomorrow that signs itself. */
+export type Wish = {
+  readonly issuer?: Identity;
+  /** Signs in the issuer's name with a key that is not the issuer's. */
+  readonly forged?: boolean;
+  readonly ca?: boolean;
+  readonly usages?: readonly string[];
+  /** Plain key usage, RFC 5280 section 4.2.1.3. */
+  readonly keyUsage?: number;
+  readonly notBeforeMs?: number;
+  readonly notAfterMs?: number;
+  /** Its key pair; absent: a new one. */
+  readonly keys?: CryptoKeyPair;
+};
+
+/** A real certificate of this common name. */
+export async function issue(name: string, wish: Wish = {}): Promise<Identity> {
+  const keys = wish.keys ?? (await newKeys());
+  const signer = wish.forged === true ? await newKeys() : (wish.issuer?.keys ?? keys);
+  const made = await X509CertificateGenerator.create({
+    serialNumber: '01',
+    subject: `CN=${name}`,
+    issuer: wish.issuer?.certificate.subject ?? `CN=${name}`,
+    notBefore: new Date(wish.notBeforeMs ?? NOW_MS - DAY_MS),
+    notAfter: new Date(wish.notAfterMs ?? NOW_MS + DAY_MS),
+    signingAlgorithm: ALGORITHM,
+    publicKey: keys.publicKey,
+    signingKey: signer.privateKey,
+    extensions: extensionsOf(wish),
+  });
+  const der = new Uint8Array(made.rawData);
+  return { certificate: new X509Certificate(der), der, keys };
+}
+
+/** What the default deployment judges by, over MQTT, now. */
+export function context(change: Partial<VerifyContext> = {}): VerifyContext {
+  return { nowMs: NOW_MS, protocol: 'MQTT', settings: DEFAULT_SETTINGS, trustedCas: [], ...change };
+}
+
+function newKeys(): Promise<CryptoKeyPair> {
+  return webcrypto.subtle.generateKey({ name: 'ECDSA', namedCurve: 'P-256' }, true, ['sign', 'verify']);
+}
+
+function extensionsOf(wish: Wish): Extension[] {
+  return [
+    ...(wish.ca === undefined ? [] : [new BasicConstraintsExtension(wish.ca, undefined, true)]),
+    ...(wish.usages === undefined ? [] : [new ExtendedKeyUsageExtension([...wish.usages])]),
+    ...(wish.keyUsage === undefined ? [] : [new KeyUsagesExtension(wish.keyUsage, true)]),
+  ];
+}
