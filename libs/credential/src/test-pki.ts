@@ -5,6 +5,7 @@ import {
   BasicConstraintsExtension,
   ExtendedKeyUsageExtension,
   type Extension,
+  KeyUsageFlags,
   KeyUsagesExtension,
   X509CertificateGenerator,
 } from '@peculiar/x509';
@@ -16,6 +17,7 @@ export const NOW_MS = Date.UTC(2026, 10, 23, 8, 30);
 export const DAY_MS = 86_400_000;
 
 const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
+const KEY_USAGES = { DATA: KeyUsageFlags.digitalSignature, CERTIFICATES: KeyUsageFlags.keyCertSign };
 
 /** A certificate with its key. */
 export type Identity = {
@@ -33,8 +35,8 @@ export type Wish = {
   readonly forged?: boolean;
   readonly ca?: boolean;
   readonly usages?: readonly string[];
-  /** Plain key usage, RFC 5280 section 4.2.1.3. */
-  readonly keyUsage?: number;
+  /** Plain key usage, RFC 5280 section 4.2.1.3; absent: no such extension. */
+  readonly signs?: keyof typeof KEY_USAGES;
   readonly notBeforeMs?: number;
   readonly notAfterMs?: number;
   /** Its key pair; absent: a new one. */
@@ -73,6 +75,6 @@ function extensionsOf(wish: Wish): Extension[] {
   return [
     ...(wish.ca === undefined ? [] : [new BasicConstraintsExtension(wish.ca, undefined, true)]),
     ...(wish.usages === undefined ? [] : [new ExtendedKeyUsageExtension([...wish.usages])]),
-    ...(wish.keyUsage === undefined ? [] : [new KeyUsagesExtension(wish.keyUsage, true)]),
+    ...(wish.signs === undefined ? [] : [new KeyUsagesExtension(KEY_USAGES[wish.signs], true)]),
   ];
 }
