@@ -1,7 +1,6 @@
-import type { Change, ChangeListener, LogPlace } from '@latchkey/store';
+import { type Change, type ChangeListener, type LogPlace, PAGE_MAX } from '@latchkey/store';
 import { parseEntry } from './entry.ts';
-import { callLog, MAX_LOG_ENTRIES, placeOf } from './functions.ts';
-import type { Log } from './link.ts';
+import { callLog, placeOf } from './functions.ts';
 import { REPLY_DEADLINE_MS, type Session } from './session.ts';
 
 /** Most messages kept while a new connection catches up: more are read from the log instead. */
@@ -12,18 +11,25 @@ const MAX_PAGES = 200;
 
 type Waiter = { readonly position: number; readonly resolve: () => void };
 
+function guarded(hear: () => void): void {
+  try {
+    hear();
+  } catch (error) {
+    // It may have kept what it had to drop, so the process must not go on; but it ends only after this message was
+    // decoded and the other listeners have heard.
+    process.nextTick(() => {
+      throw error;
+    });
+  }
+}
+
 /** Brings every change to the listeners: in the order of the log, each once, over the ends of connections. */
 export class ChangeFeed {
   readonly #listeners = new Set<ChangeListener>();
   readonly #waiters = new Set<Waiter>();
-  readonly #log: Log;
   #place: LogPlace | undefined;
   #live: Session | undefined;
   #early: Change[] = [];
-
-  constructor(log: Log) {
-    this.#log = log;
-  }
 
   /** Hears every change from now on; the returned function ends it. */
   listen(listener: ChangeListener): () => void {
@@ -42,7 +48,7 @@ export class ChangeFeed {
     await session.subscribe(channel, (message) => this.#pushed(session, message));
     for (let page = 0; page < MAX_PAGES; page++) {
       const place = this.#place;
-      const limit = place === undefined ? 0 : MAX_LOG_ENTRIES;
+      const limit = place === undefined ? 0 : PAGE_MAX;
       const slice = await callLog(session, place ?? { position: 0, nonce: '' }, limit);
       if (place === undefined) this.#place = slice.end;
       else if (slice.entries === undefined) this.#lose(slice.end);
@@ -97,7 +103,7 @@ export class ChangeFeed {
     if (change.position === at && change.nonce === this.#place?.nonce) return 'KNOWN';
     if (change.position !== at + 1) return 'GAP';
     this.#place = placeOf(change);
-    for (const listener of this.#listeners) this.#guarded(() => listener.changed(change));
+    for (const listener of this.#listeners) guarded(() => listener.changed(change));
     this.#wake();
     return 'NEXT';
   }
@@ -105,16 +111,8 @@ export class ChangeFeed {
   /** Goes on from `place`, which must be known before the listeners read anew. */
   #lose(place: LogPlace | undefined): void {
     this.#place = place;
-    for (const listener of this.#listeners) this.#guarded(() => listener.lost());
+    for (const listener of this.#listeners) guarded(() => listener.lost());
     for (const waiter of this.#waiters) waiter.resolve();
-  }
-
-  #guarded(hear: () => void): void {
-    try {
-      hear();
-    } catch (error) {
-      this.#log('change listener threw', { reason: error instanceof Error ? error.message : String(error) });
-    }
   }
 
   #wake(): void {

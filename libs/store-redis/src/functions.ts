@@ -7,9 +7,6 @@ import type { Caller, Reply } from './session.ts';
 
 const SOURCE = readFileSync(new URL('./functions.lua', import.meta.url), 'utf8');
 
-/** Most log entries in one reply: 100 KB, below a millisecond of Redis' time. */
-export const MAX_LOG_ENTRIES = 1_000;
-
 /** One write as the function takes it. */
 export type WriteCall = {
   readonly deviceId: DeviceId;
@@ -73,10 +70,17 @@ export async function callWrite(caller: Caller, write: WriteCall): Promise<Write
   throw unexpected('lk_write');
 }
 
-/** The log after a place, at most `limit` entries and never more than MAX_LOG_ENTRIES; `end` is the log's own end. */
+/** The log after a place, at most `limit` entries; `end` is the log's own end. */
 export async function callLog(caller: Caller, after: LogPlace, limit: number): Promise<LogSlice> {
-  const most = String(Math.min(limit, MAX_LOG_ENTRIES));
-  const reply = await caller.call(['FCALL_RO', 'lk_log', '1', LOG_KEY, String(after.position), after.nonce, most]);
+  const reply = await caller.call([
+    'FCALL_RO',
+    'lk_log',
+    '1',
+    LOG_KEY,
+    String(after.position),
+    after.nonce,
+    String(limit),
+  ]);
   const [known, last, ...texts] = strings(reply, 'lk_log');
   const end = last === undefined || last === '' ? { position: 0, nonce: '' } : placeOf(changeOf(last));
   return { entries: known === '1' ? texts.map(changeOf) : undefined, end };

@@ -59,30 +59,35 @@ export class Link implements Caller {
   }
 
   async call(args: readonly RedisArgument[]): Promise<Reply> {
-    return (this.#session ?? (await this.ready(REPLY_DEADLINE_MS))).call(args);
+    return (this.#session ?? (await this.#next())).call(args);
   }
 
   async callBinary(args: readonly RedisArgument[]): Promise<Reply> {
-    return (this.#session ?? (await this.ready(REPLY_DEADLINE_MS))).callBinary(args);
+    return (this.#session ?? (await this.#next())).callBinary(args);
   }
 
-  /** Waits for a connection that is ready, at most `deadlineMs` from when the last one ended. */
+  /** Waits for a connection that is ready, at most `deadlineMs`. */
   async ready(deadlineMs: number): Promise<Session> {
     if (this.#session !== undefined) return this.#session;
-    const leftMs = this.#downSinceMs + deadlineMs - this.#options.clock.monotonic();
-    if (this.#closing.signal.aborted || leftMs <= 0 || this.#waiting.size >= MAX_WAITING) throw this.#unavailable();
+    if (this.#closing.signal.aborted || deadlineMs <= 0 || this.#waiting.size >= MAX_WAITING) throw this.#unavailable();
     let waiter: Waiter | undefined;
     let timer: NodeJS.Timeout | undefined;
     try {
       return await new Promise<Session>((resolve, reject) => {
         waiter = { resolve, reject };
         this.#waiting.add(waiter);
-        timer = setTimeout(() => reject(this.#unavailable()), leftMs);
+        timer = setTimeout(() => reject(this.#unavailable()), deadlineMs);
       });
     } finally {
       clearTimeout(timer);
       if (waiter !== undefined) this.#waiting.delete(waiter);
     }
+  }
+
+  /** The next connection, if it comes before the last one has been gone for as long as a reply may take. */
+  #next(): Promise<Session> {
+    const goneMs = this.#options.clock.monotonic() - this.#downSinceMs;
+    return this.ready(REPLY_DEADLINE_MS - goneMs);
   }
 
   /** Ends the connection for good; calls reject from now on. */

@@ -1,4 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises';
+import { NO_REVISION } from '@latchkey/kernel';
 import { type Store, StoreUnavailable } from '@latchkey/store';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { device, heardBy, newKeyring, openOn, withClient, writeOf } from './fixture.ts';
@@ -133,8 +134,14 @@ test('a Redis that came back empty is not taken for the store', async () => {
   expect(store.lease.holds()).toBe(false);
 });
 
-test('after close every call is refused', async () => {
-  await store.close();
+test('close lets what runs end and refuses what comes after', async () => {
+  const writes = Array.from({ length: 20 }, (_, n) => store.write(writeOf(device(`d${n}`))));
+  const closing = store.close();
   await expect(store.read(device('a'))).rejects.toThrow('the store is closed');
-  await expect(store.write(writeOf(device('a')))).rejects.toThrow('the store is closed');
+  await closing;
+  const results = await Promise.all(writes);
+  expect(results.every(({ outcome }) => outcome === 'WRITTEN')).toBe(true);
+  await expect(store.settled(results[0]?.revision ?? NO_REVISION)).rejects.toBeInstanceOf(StoreUnavailable);
+  expect(store.lease.holds()).toBe(false);
+  expect(await store.lease.waitFor(10)).toBe(false);
 });

@@ -45,7 +45,7 @@ beforeAll(async () => {
   const found = await command('KEYS', '*');
   keys = Array.isArray(found) ? found.map(String) : [];
   const values = await Promise.all(keys.map((key) => command('DUMP', key)));
-  const inMemory = values.filter((value) => value instanceof Buffer);
+  const inMemory = values.filter((value): value is Buffer => value instanceof Buffer);
   dumps = [...inMemory, ...(await filesUnder(server.directory))];
 });
 afterAll(() => server.stop());

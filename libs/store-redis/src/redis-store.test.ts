@@ -1,5 +1,5 @@
 import { systemRandom, toCredentialId } from '@latchkey/kernel';
-import type { Store } from '@latchkey/store';
+import { type Store, StoreUnavailable } from '@latchkey/store';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { device, heardBy, newKeyring, openOn, stateOf, withClient, writeOf } from './fixture.ts';
 import { type RedisServer, startRedisServer } from './redis-server.ts';
@@ -36,17 +36,22 @@ test('two replicas hear every change once, in the order of the log, before the o
   await other.close();
 });
 
-test('a listener that throws harms neither replies nor other listeners', async () => {
-  store.listen({
-    changed: () => {
-      throw new Error('listener is broken');
-    },
-    lost: () => {},
-  });
+test('a listener that throws ends the process, but harms neither replies nor other listeners', async () => {
+  const handlers = process.listeners('uncaughtException');
+  process.removeAllListeners('uncaughtException');
+  const thrown: Error[] = [];
+  process.on('uncaughtException', (error) => thrown.push(error));
+  const broken = () => {
+    throw new Error('listener is broken');
+  };
+  store.listen({ changed: broken, lost: () => {} });
   const heard = heardBy(store);
   const names = Array.from({ length: 20 }, (_, index) => device(`d${index}`));
   await Promise.all(names.map((name) => store.write(writeOf(name))));
   const records = await Promise.all(names.map((name) => store.read(name)));
+  process.removeAllListeners('uncaughtException');
+  for (const handler of handlers) process.on('uncaughtException', handler);
+  expect(thrown.map((error) => error.message)).toEqual(names.map(() => 'listener is broken'));
   expect(records.map((record) => record?.deviceId)).toEqual(names);
   expect(heard).toHaveLength(20);
 });
@@ -93,7 +98,9 @@ test('stores in two databases of one server do not hear each other', async () =>
 test('a record whose bytes lie under another id is refused', async () => {
   await store.write(writeOf(device('a')));
   await withClient(server, (command) => command('COPY', 'lk:{0}:d:a', 'lk:{0}:d:b'));
-  await expect(store.read(device('b'))).rejects.toThrow('the record of device b');
+  const error = await store.read(device('b')).catch((reason: unknown) => reason);
+  expect(error).toBeInstanceOf(StoreUnavailable);
+  expect(error).toMatchObject({ message: expect.stringContaining('device b'), cause: { name: 'RecordError' } });
 });
 
 test('an activation deadline is forgotten with the activation and with the device', async () => {

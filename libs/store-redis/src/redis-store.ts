@@ -1,7 +1,9 @@
-import type { DeviceState } from '@latchkey/credential';
+import type { DeviceRecord, DeviceState } from '@latchkey/credential';
 import type { Clock, DeviceId, Random } from '@latchkey/kernel';
 import {
   type Keyring,
+  PAGE_MAX,
+  type Page,
   packState,
   revisionOf,
   type Store,
@@ -14,13 +16,14 @@ import { parseRedisUrl } from './address.ts';
 import { entryText } from './entry.ts';
 import { ChangeFeed } from './feed.ts';
 import { callLog, callReseal, callWrite, loadFunctions } from './functions.ts';
+import { Gate } from './gate.ts';
 import { greet, identify, recognise } from './greeting.ts';
 import { channelOf, keptKey, recordKey, replayKey } from './keys.ts';
 import { connectionLease } from './lease.ts';
 import { Link, type Log } from './link.ts';
 import { Reads } from './reads.ts';
 import { idsPage, overdueIds, parseReplay, replayContent } from './rows.ts';
-import type { Session } from './session.ts';
+import type { Caller, Session } from './session.ts';
 
 const NONCE_BYTES = 9;
 
@@ -39,6 +42,7 @@ type Parts = {
   readonly storeId: string;
   readonly control: Link;
   readonly reading: Link;
+  readonly reads: Reads;
   readonly feed: ChangeFeed;
   readonly keyring: Keyring;
   readonly random: Random;
@@ -51,7 +55,7 @@ type Parts = {
 export async function openRedisStore(options: RedisStoreOptions): Promise<Store> {
   const { url, keyring, clock, random, log = () => {} } = options;
   const shared = { address: parseRedisUrl(url), clock, random, log };
-  const feed = new ChangeFeed(log);
+  const feed = new ChangeFeed();
   let storeId: string | undefined;
   const control = await Link.open({
     ...shared,
@@ -69,56 +73,70 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<Store>
   try {
     const prepare = (session: Session) => recognise(session, known);
     const reading = await Link.open({ ...shared, purpose: 'reads', prepare });
-    return storeOf({ storeId: known, control, reading, feed, keyring, random });
+    return storeOf({ storeId: known, control, reading, reads: new Reads(reading), feed, keyring, random });
   } catch (error) {
     control.close();
     throw error;
   }
 }
 
+function bounded(limit: number): number {
+  return Math.min(Math.max(1, Math.floor(limit)), PAGE_MAX);
+}
+
 function storeOf(parts: Parts): Store {
-  const { storeId, control, reading, feed, keyring } = parts;
-  const reads = new Reads(reading);
-  const recordOf = async (deviceId: DeviceId) => {
-    const bytes = await reads.get(recordKey(deviceId));
-    return bytes === undefined ? undefined : unpackRecord(bytes, keyring, deviceId);
-  };
+  const { storeId, control, reading, feed } = parts;
+  const gate = new Gate();
   return {
     storeId,
     lease: connectionLease(control),
-    read: recordOf,
-    write: (write) => written(parts, write),
-    // With one replica no one else decides. That another replica has heard of it is not promised by this lease.
-    settled: () => Promise.resolve(),
-    replayed: async (deviceId, key) => {
-      const text = await reading.call(['GET', replayKey(deviceId, key)]);
-      return text === null ? undefined : parseReplay(key, String(text));
-    },
-    list: async (query) => {
-      const { ids, next } = await idsPage(reading, query);
-      const records = await Promise.all(ids.map(recordOf));
-      return { records: records.filter((record) => record !== undefined), next };
-    },
-    overdue: (nowMs, limit) => overdueIds(reading, nowMs, limit),
-    log: (after, limit) => callLog(reading, after, limit),
+    read: (deviceId) => gate.run(() => recordOf(parts, deviceId)),
+    write: (write) => gate.run(() => written(parts, write)),
+    // With one replica no one else decides. That other replicas have heard of it is not promised by this lease.
+    settled: () => gate.run(() => Promise.resolve()),
+    replayed: (deviceId, key) =>
+      gate.run(async () => {
+        const text = await textAt(reading, replayKey(deviceId, key));
+        return text === undefined ? undefined : parseReplay(key, text);
+      }),
+    list: (query) => gate.run(() => listed(parts, { ...query, limit: bounded(query.limit) })),
+    overdue: (nowMs, limit) => gate.run(() => overdueIds(reading, nowMs, bounded(limit))),
+    log: (after, limit) => gate.run(() => callLog(reading, after, bounded(limit))),
     listen: (listener) => feed.listen(listener),
-    keep: async (name, value) => {
-      const before = await control.call(['SET', keptKey(name), value, 'NX', 'GET']);
-      return before === null ? value : String(before);
-    },
-    kept: async (name) => {
-      const value = await reading.call(['GET', keptKey(name)]);
-      return value === null ? undefined : String(value);
-    },
-    forget: async (name) => {
-      await control.call(['DEL', keptKey(name)]);
-    },
-    reseal: (after, limit) => resealed(parts, reads, after, limit),
-    close: async () => {
-      control.close();
-      reading.close();
-    },
+    keep: (name, value) =>
+      gate.run(async () => {
+        const before = await control.call(['SET', keptKey(name), value, 'NX', 'GET']);
+        return before === null ? value : String(before);
+      }),
+    kept: (name) => gate.run(() => textAt(reading, keptKey(name))),
+    forget: (name) =>
+      gate.run(async () => {
+        await control.call(['DEL', keptKey(name)]);
+      }),
+    reseal: (after, limit) => gate.run(() => resealed(parts, after, bounded(limit))),
+    close: () =>
+      gate.close(() => {
+        control.close();
+        reading.close();
+      }),
   };
+}
+
+async function textAt(caller: Caller, key: string): Promise<string | undefined> {
+  const text = await caller.call(['GET', key]);
+  return text === null ? undefined : String(text);
+}
+
+async function recordOf({ reads, keyring }: Parts, deviceId: DeviceId): Promise<DeviceRecord | undefined> {
+  const bytes = await reads.get(recordKey(deviceId));
+  return bytes === undefined ? undefined : unpackRecord(bytes, keyring, deviceId);
+}
+
+async function listed(parts: Parts, query: Parameters<Store['list']>[0]): Promise<Page> {
+  const { ids, next } = await idsPage(parts.reading, query);
+  const records = await Promise.all(ids.map((deviceId) => recordOf(parts, deviceId)));
+  // A device may have been deleted since the ids were read.
+  return { records: records.filter((record) => record !== undefined), next };
 }
 
 function activationDeadline(state: DeviceState | undefined): number | undefined {
@@ -129,6 +147,7 @@ function activationDeadline(state: DeviceState | undefined): number | undefined 
 async function written(parts: Parts, write: Write): Promise<WriteResult> {
   const { control, feed, keyring, random, storeId } = parts;
   const { deviceId, expectedRevision, state, replay, kind, effect } = write;
+  if (state !== undefined && state.deviceId !== deviceId) throw new TypeError('the state is of another device');
   const change = { nonce: Buffer.from(random(NONCE_BYTES)).toString('base64url'), deviceId, kind, effect };
   const reply = await callWrite(control, {
     deviceId,
@@ -146,8 +165,8 @@ async function written(parts: Parts, write: Write): Promise<WriteResult> {
   return { outcome, revision };
 }
 
-async function resealed(parts: Parts, reads: Reads, after: DeviceId | undefined, limit: number) {
-  const { control, reading, keyring, random } = parts;
+async function resealed(parts: Parts, after: DeviceId | undefined, limit: number) {
+  const { control, reading, reads, keyring, random } = parts;
   const { ids, next } = await idsPage(reading, { after, prefix: '', limit });
   const done = await Promise.all(
     ids.map(async (deviceId) => {
