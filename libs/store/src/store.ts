@@ -103,8 +103,8 @@ export type Lease = {
 };
 
 /**
- * Devices, durable. Every method rejects with a StoreUnavailable when the store cannot answer; a record that cannot be
- * read or packed is its `cause`, a RecordError or a SealingError.
+ * Devices, durable. Every method rejects with a StoreUnavailable when the store cannot answer, and with a RecordError or
+ * a SealingError when a record cannot be packed or read: the store works, but that record is damaged or its key missing.
  */
 export type Store = {
   /** Random, made with the store: tells it from any other. */

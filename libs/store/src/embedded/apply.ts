@@ -8,20 +8,20 @@ import {
   toRevision,
 } from '@latchkey/kernel';
 import { HEADER_BYTES, headerOf, withHeader } from '../record.ts';
-import { REPLAY_WINDOW_MS, type WriteResult } from '../store.ts';
+import { REPLAY_WINDOW_MS, type Replay, type WriteResult } from '../store.ts';
 import { bytesIn, numberIn, type Row, textIn } from './columns.ts';
 import type { Command, Outcome, WriteCommand } from './commands.ts';
 
 /** Entries that the log keeps; a follower that is further behind reads everything anew. 100,000 take about 10 MB. */
 export const LOG_MAX_ENTRIES = 100_000;
 
-type Replayed = Extract<WriteResult, { outcome: 'REPLAYED' }>;
+/** An earlier write, known by its replay key. */
+export type Replayed = { readonly revision: Revision; readonly replay: Replay };
 
 /** What a row of `replays` says. */
 export function replayedFrom(row: Row, key: string): Replayed {
   const credentialId = row['credential_id'];
   return {
-    outcome: 'REPLAYED',
     revision: toRevision(numberIn(row, 'revision')),
     replay: {
       key,
@@ -61,7 +61,7 @@ export function makeApply(database: DatabaseSync): (commands: readonly Command[]
     const { deviceId, effect } = change;
     if (replay !== undefined) {
       const row = selectReplay.get(deviceId, replay.key, nowMs - REPLAY_WINDOW_MS);
-      if (row !== undefined) return replayedFrom(row, replay.key);
+      if (row !== undefined) return { outcome: 'REPLAYED', ...replayedFrom(row, replay.key) };
     }
     const before = header(deviceId);
     if (before.revision !== expectedRevision) return { outcome: 'CONFLICT', revision: before.revision };

@@ -1,7 +1,7 @@
-import type { DeviceRecord, DeviceState } from '@latchkey/credential';
+import { activationDeadlineMs, type DeviceRecord, type DeviceState } from '@latchkey/credential';
 import type { Clock, DeviceId, Random } from '@latchkey/kernel';
-import type { Keyring } from '../keyring.ts';
-import { packState, revisionOf, sealedUnder, unpackRecord } from '../record.ts';
+import { type Keyring, SealingError } from '../keyring.ts';
+import { packState, RecordError, revisionOf, sealedUnder, unpackRecord } from '../record.ts';
 import { PAGE_MAX, REPLAY_WINDOW_MS, type Store, StoreUnavailable, type Write } from '../store.ts';
 import type { Command, Outcome, WriteCommand } from './commands.ts';
 import { openReader, prepareDatabase } from './database.ts';
@@ -32,20 +32,17 @@ type Parts = EmbeddedOptions & {
 // 72 bits: no two histories of a store share a nonce at the same position by chance.
 const NONCE_BYTES = 9;
 
-/** Runs a step of the open store; whatever goes wrong in it is a StoreUnavailable. */
+const KNOWN_ERRORS = [StoreUnavailable, RecordError, SealingError];
+
+/** Runs a step of the open store; whatever goes wrong in it, records aside, is a StoreUnavailable. */
 async function guarded<T>({ queue }: Parts, step: () => T | Promise<T>): Promise<T> {
   if (queue.ended !== undefined) throw queue.ended;
   try {
     return await step();
   } catch (cause) {
-    if (cause instanceof StoreUnavailable) throw cause;
+    if (KNOWN_ERRORS.some((known) => cause instanceof known)) throw cause;
     throw new StoreUnavailable(cause instanceof Error ? cause.message : 'the store failed', { cause });
   }
-}
-
-function dueMsOf(state: DeviceState | undefined): number | undefined {
-  if (state === undefined || state.activatedAtMs !== undefined || state.activationTimeoutS === 0) return undefined;
-  return state.createdAtMs + state.activationTimeoutS * 1_000;
 }
 
 function packed({ keyring, random }: Parts, state: DeviceState): Uint8Array {
@@ -54,13 +51,14 @@ function packed({ keyring, random }: Parts, state: DeviceState): Uint8Array {
 }
 
 function commandOf(parts: Parts, { deviceId, expectedRevision, state, kind, effect, replay }: Write): WriteCommand {
-  if (state !== undefined && state.deviceId !== deviceId) throw new TypeError('the state is of another device');
+  if (state !== undefined && state.deviceId !== deviceId)
+    throw new RecordError(`a state of device ${state.deviceId} is not one of device ${deviceId}`);
   const nonce = Buffer.from(parts.random(NONCE_BYTES)).toString('base64url');
   return {
     kind: 'WRITE',
     expectedRevision,
     body: state === undefined ? undefined : packed(parts, state),
-    dueMs: dueMsOf(state),
+    dueMs: state === undefined ? undefined : activationDeadlineMs(state),
     change: { nonce, deviceId, kind, effect },
     replay,
     nowMs: parts.clock.now(),

@@ -1,7 +1,7 @@
 import type { DatabaseSync } from 'node:sqlite';
-import { type CredentialId, type DeviceId, type Revision, toRevision } from '@latchkey/kernel';
-import { CHANGE_KINDS, type Change, type LogPlace, type LogSlice, type Replay, type SessionEffect } from '../store.ts';
-import { replayedFrom, SELECT_REPLAY } from './apply.ts';
+import { type CredentialId, type DeviceId, toRevision } from '@latchkey/kernel';
+import { CHANGE_KINDS, type Change, type LogPlace, type LogSlice, type SessionEffect } from '../store.ts';
+import { type Replayed, replayedFrom, SELECT_REPLAY } from './apply.ts';
 import { bytesIn, numberIn, type Row, textIn } from './columns.ts';
 
 /** A record as it is stored. */
@@ -14,11 +14,7 @@ export type Reader = {
   readonly overdue: (nowMs: number, limit: number) => readonly DeviceId[];
   readonly log: (after: LogPlace, limit: number) => LogSlice;
   readonly kept: (name: string) => string | undefined;
-  readonly replayed: (
-    deviceId: DeviceId,
-    key: string,
-    notBeforeMs: number,
-  ) => { readonly revision: Revision; readonly replay: Replay } | undefined;
+  readonly replayed: (deviceId: DeviceId, key: string, notBeforeMs: number) => Replayed | undefined;
 };
 
 function effectFrom(row: Row): SessionEffect {
