@@ -1,0 +1,78 @@
+import { SettingsError } from '@latchkey/runtime';
+import { developmentCertificates } from './certificates.ts';
+import { makeDataDir } from './data-dir.ts';
+import { type Endpoints, removeEndpoints, writeEndpoints } from './endpoints.ts';
+import { createFleet, describeEnding, type Fleet } from './fleet.ts';
+import type { Log } from './log.ts';
+import { DEFAULT_DATA_DIR, type Settings } from './settings.ts';
+import type { StopSignals } from './signals.ts';
+import { welcome } from './welcome.ts';
+
+/** What a launch is given from outside. */
+export type Outside = {
+  /** Paths of the services' entry files. */
+  readonly scripts: { readonly auth: string; readonly mqtt: string };
+  readonly log: Log;
+  /** Writes to standard output. */
+  readonly print: (text: string) => void;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+  readonly signals: StopSignals;
+};
+
+/**
+ * Runs all services until a signal, or until one of them ends, and stops the others. Gives the exit code: 0 stopped as
+ * asked, 1 a service failed, 2 wrong settings.
+ */
+export async function launch(settings: Settings, outside: Outside): Promise<number> {
+  const { log } = outside;
+  const fleet = createFleet(log, outside.signals);
+  const code = await run(settings, outside, fleet).catch((error: unknown) => {
+    log.say('error', error instanceof Error ? error.message : String(error));
+    return error instanceof SettingsError ? 2 : 1;
+  });
+  const clean = await fleet.stop();
+  return code === 0 && !clean ? 1 : code;
+}
+
+async function run(settings: Settings, outside: Outside, fleet: Fleet): Promise<number> {
+  const endpoints = await bringUp(settings, outside, fleet);
+  if (endpoints !== undefined) await writeEndpoints(endpoints);
+  try {
+    if (endpoints !== undefined) outside.print(greeting(endpoints, settings));
+    const ending = await fleet.over;
+    if (ending === undefined) return 0;
+    outside.log.say('error', describeEnding(ending));
+    return ending.code === 2 ? 2 : 1;
+  } finally {
+    if (endpoints !== undefined) await removeEndpoints(settings.dataDir);
+  }
+}
+
+/** Starts the services one after the other; undefined when a signal or the end of one came first. */
+async function bringUp(settings: Settings, outside: Outside, fleet: Fleet): Promise<Endpoints | undefined> {
+  const { dataDir, commonArgs } = settings;
+  await makeDataDir(dataDir);
+  const tls = await developmentCertificates(dataDir, outside.now());
+  const auth = await fleet.start({
+    name: 'auth',
+    script: outside.scripts.auth,
+    args: ['--data-dir', dataDir, ...settings.authArgs, ...commonArgs],
+    fields: ['grpc', 'admin', 'token'],
+  });
+  if (auth === undefined) return undefined;
+  const tlsArgs = ['--tls-cert', tls.certificate, '--tls-key', tls.key];
+  const mqtt = await fleet.start({
+    name: 'mqtt',
+    script: outside.scripts.mqtt,
+    // Nothing reads these figures yet, so they take whatever port is free; the log tells which.
+    args: ['--auth', auth.grpc, ...settings.mqttArgs, ...tlsArgs, '--metrics', '127.0.0.1:0', ...commonArgs],
+    fields: ['mqtt', 'mqtts'],
+  });
+  return mqtt === undefined ? undefined : { ...auth, ...mqtt, dataDir, ca: tls.ca };
+}
+
+function greeting(endpoints: Endpoints, settings: Settings): string {
+  if (settings.json) return `${JSON.stringify({ event: 'ready', ...endpoints })}\n`;
+  return welcome(endpoints, settings.dataDir === DEFAULT_DATA_DIR);
+}

@@ -1,0 +1,70 @@
+import { join, resolve } from 'node:path';
+import { type Address, addressOption, formatAddress, serviceCommand } from '@latchkey/runtime';
+import { Option } from 'commander';
+
+/** The project's folder. */
+export const PROJECT_DIR = resolve(import.meta.dirname, '../../..');
+
+/** The data directory when none is named; the command line tool has the same. */
+export const DEFAULT_DATA_DIR = join(PROJECT_DIR, '.latchkey');
+
+/** What the launcher is asked to do. */
+export type Settings = {
+  /** Absolute path. */
+  readonly dataDir: string;
+  /** Arguments for every service. */
+  readonly commonArgs: readonly string[];
+  /** Arguments for the auth service. */
+  readonly authArgs: readonly string[];
+  /** Arguments for the MQTT gateway, without those that only a running auth service can tell. */
+  readonly mqttArgs: readonly string[];
+  /** One JSON line instead of the welcome, logs as they are. */
+  readonly json: boolean;
+};
+
+type Options = {
+  readonly dataDir: string;
+  readonly store?: string;
+  readonly grpc: Address;
+  readonly admin: Address;
+  readonly mqtt: Address;
+  readonly mqtts: Address;
+  readonly insecureListen?: true;
+  readonly json?: true;
+  readonly logLevel: string;
+};
+
+/** Reads the command line. Ends the process after --help (code 0) and on a wrong option (code 2). */
+export function readSettings(argv: readonly string[]): Settings {
+  const command = serviceCommand('start', 'Runs the auth service and the MQTT gateway until Ctrl-C.')
+    .addOption(
+      new Option('--data-dir <dir>', 'where records, keys and certificates lie; made when missing')
+        .default(DEFAULT_DATA_DIR)
+        .env('LATCHKEY_DATA_DIR'),
+    )
+    .addOption(new Option('--store <url>', 'redis://HOST:PORT instead of the built-in store').env('LATCHKEY_STORE'))
+    .addOption(addressOption('--grpc <address>', 'listener for gateways; port 0 takes a free one', '127.0.0.1:7410'))
+    .addOption(addressOption('--admin <address>', 'listener for operators', '127.0.0.1:7480'))
+    .addOption(addressOption('--mqtt <address>', 'listener for MQTT', '127.0.0.1:1883'))
+    .addOption(addressOption('--mqtts <address>', 'listener for MQTT over TLS', '127.0.0.1:8883'))
+    .option('--insecure-listen', 'let --grpc and --admin be addresses that other machines can reach')
+    .option('--json', 'print one JSON line when everything listens, and logs as JSON lines')
+    .addHelpText('after', '\nExit codes: 0 stopped as asked, 1 a service failed, 2 wrong settings.')
+    .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : 2))
+    .allowExcessArguments(false);
+  return toSettings(command.parse([...argv]).opts<Options>());
+}
+
+function toSettings(options: Options): Settings {
+  return {
+    dataDir: resolve(options.dataDir),
+    commonArgs: ['--log-level', options.logLevel],
+    authArgs: [
+      ...['--grpc', formatAddress(options.grpc), '--admin', formatAddress(options.admin)],
+      ...(options.store === undefined ? [] : ['--store', options.store]),
+      ...(options.insecureListen ? ['--insecure-listen'] : []),
+    ],
+    mqttArgs: ['--mqtt', formatAddress(options.mqtt), '--mqtts', formatAddress(options.mqtts)],
+    json: options.json === true,
+  };
+}

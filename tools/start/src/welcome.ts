@@ -1,0 +1,56 @@
+import { createHmac } from 'node:crypto';
+import { type Address, parseAddress } from '@latchkey/runtime';
+import type { Endpoints } from './endpoints.ts';
+
+const DEMO_DEVICE = 'demo';
+const DEMO_SECRET = '12345678';
+/** Sign type 0 does not check the time, so this one stays right for ever. */
+const DEMO_TIMESTAMP = '2026010100';
+
+/** A listener on every address is reached on this machine by its loopback address. */
+const WILDCARDS: Readonly<Record<string, string>> = { '0.0.0.0': '127.0.0.1', '::': '::1' };
+
+/** What an operator reads when everything listens: the addresses, and two lines to copy into a shell. */
+export function welcome(endpoints: Endpoints, isDefaultDir: boolean): string {
+  const { grpc, admin, mqtt, mqtts, token, ca, dataDir } = endpoints;
+  return `
+Latchkey runs.
+
+  MQTT      ${mqtt}
+  MQTTS     ${mqtts}, trusted by ${ca}
+  gRPC      ${grpc}, for gateways
+  admin     ${admin}, for operators
+  token     ${token}
+  data      ${dataDir}
+
+Register a device, then connect it:
+
+  ${createLine(dataDir, isDefaultDir)}
+  ${connectLine(parseAddress(mqtt))}
+
+Ctrl-C stops it.
+
+`;
+}
+
+/** Registers the demonstration device: one line for sh. The tool finds server and token in the data directory. */
+export function createLine(dataDir: string, isDefaultDir: boolean): string {
+  const where = isDefaultDir ? '' : `LATCHKEY_DATA_DIR=${shellQuote(dataDir)} `;
+  return `${where}npx latchkey device create ${DEMO_DEVICE} --secret ${DEMO_SECRET}`;
+}
+
+/** Connects the demonstration device and publishes a message: one line for sh. */
+export function connectLine(mqtt: Address): string {
+  // The timestamp is the key and the secret the message (IoTDA, "Device Connection Authentication").
+  const password = createHmac('sha256', DEMO_TIMESTAMP).update(DEMO_SECRET).digest('hex');
+  const host = WILDCARDS[mqtt.host] ?? mqtt.host;
+  return [
+    `mosquitto_pub -h ${host} -p ${mqtt.port} -i ${DEMO_DEVICE}_0_0_${DEMO_TIMESTAMP} -u ${DEMO_DEVICE}`,
+    `-P ${password} -t '$oc/devices/${DEMO_DEVICE}/sys/messages/up' -m hello`,
+  ].join(' ');
+}
+
+/** Text as one word of sh. */
+export function shellQuote(text: string): string {
+  return /^[A-Za-z0-9_/.:-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}
