@@ -53,9 +53,12 @@ export function sources(repo: Repo, wanted: (path: string) => boolean = () => tr
   return [...repo.files].filter(([path]) => /\.[mc]?tsx?$/.test(path) && !isForeign(path) && wanted(path));
 }
 
-/** Runs only in tests: a test file, a contract suite, or a lib's `testing` entry. */
+const TEST_FILE = /(?:\.test\.tsx?|\/(?:contract|fixture|testing|test-[^/]+)\.ts)$/;
+const TEST_FOLDER = /\/(?:contract|testing)\//;
+
+/** Runs only in tests: a test file, what it is made with, a contract suite, or a lib's `testing` entry. */
 export function isTest(path: string): boolean {
-  return /\.test\.tsx?$/.test(path) || /\/(contract|testing)\.ts$/.test(path) || /\/(contract|testing)\//.test(path);
+  return TEST_FILE.test(path) || TEST_FOLDER.test(path);
 }
 
 /** Folders that hold a package: `libs/store`, with the parsed package.json. */
