@@ -18,7 +18,7 @@ import {
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
 import { ReflectionService } from '@grpc/reflection';
-import { HealthImplementation } from 'grpc-health-check';
+import { HealthImplementation, service as healthService } from 'grpc-health-check';
 import { type ErrorTranslation, type RpcError, visibleError } from './error.ts';
 import { serviceDefinition } from './service.ts';
 
@@ -134,16 +134,23 @@ export function addHealth(server: Server, services: readonly DescService[]): Hea
   };
 }
 
-/** Adds server reflection, so that generic clients can list and call the methods. */
+/** Adds server reflection, health included, so that generic clients can list and call the methods. */
 export function addReflection(server: Server, services: readonly DescService[]): void {
   const files = new Set<DescFile>();
   for (const service of services) collectFiles(service.file, files);
-  const fileDescriptorProtos = [...files].map((file) => Buffer.from(toBinary(FileDescriptorProtoSchema, file.proto)));
+  const ours = [...files].map((file) => Buffer.from(toBinary(FileDescriptorProtoSchema, file.proto)));
+  const fileDescriptorProtos = [...ours, ...healthDescriptors()];
   // ReflectionService is typed for proto-loader's package definitions, but reads only these descriptors.
   const definitions = { services: { fileDescriptorProtos } } as unknown as ConstructorParameters<
     typeof ReflectionService
   >[0];
   new ReflectionService(definitions).addToServer(server);
+}
+
+/** The health service comes from proto-loader, whose method definitions carry their encoded descriptors. */
+function healthDescriptors(): readonly Buffer[] {
+  const { Check } = healthService as unknown as Record<'Check', { requestType: { fileDescriptorProtos: Buffer[] } }>;
+  return Check.requestType.fileDescriptorProtos;
 }
 
 function collectFiles(file: DescFile, into: Set<DescFile>): void {

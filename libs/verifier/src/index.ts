@@ -1,0 +1,2 @@
+export { type Answer, NoDecision, type Question, type Trial, Verifier, type VerifierOptions } from './authenticate.ts';
+export type { RecordStats } from './records.ts';

@@ -1,0 +1,140 @@
+import { join, resolve } from 'node:path';
+import {
+  type Address,
+  addressOption,
+  type LogLevel,
+  numberOption,
+  requireLoopback,
+  SettingsError,
+  serviceCommand,
+} from '@latchkey/runtime';
+import { Option } from 'commander';
+import type { KeySource } from './keys.ts';
+
+/** All that an operator can set. */
+export type Config = {
+  readonly dataDir: string;
+  /** A redis:// or rediss:// URL; undefined: the embedded store in the data directory. */
+  readonly redisUrl: string | undefined;
+  readonly grpc: Address;
+  readonly admin: Address;
+  readonly keys: KeySource;
+  readonly newOperatorToken: boolean;
+  readonly requireTrustedCa: boolean;
+  readonly timestampWindow: { readonly beforeMs: number; readonly afterMs: number };
+  readonly maxCachedDevices: number;
+  readonly logLevel: LogLevel;
+};
+
+type Flags = {
+  dataDir: string;
+  store: string;
+  grpc: Address;
+  admin: Address;
+  keyFile?: string;
+  keyCommand?: string;
+  newOperatorToken: boolean;
+  requireTrustedCa: boolean;
+  timestampEarlyMinutes: number;
+  timestampLateMinutes: number;
+  cacheDevices: number;
+  insecureListen: boolean;
+  logLevel: LogLevel;
+};
+
+const HOUR_MINUTES = 60;
+const MINUTE_MS = 60_000;
+
+/**
+ * Reads the command line, and what of it the environment holds instead. `sealingKeys` is the text of
+ * LATCHKEY_SEALING_KEYS: it has no flag, because others can read a command line. Exits with help on --help and on
+ * unknown options; throws a SettingsError.
+ */
+export function readConfig(argv: readonly string[], sealingKeys: string | undefined): Config {
+  const command = serviceCommand('latchkey-auth', 'Decides whether devices may connect.')
+    .addOption(
+      new Option('--data-dir <dir>', 'where keys, token and the embedded store lie')
+        .default('.latchkey')
+        .env('LATCHKEY_DATA_DIR'),
+    )
+    .addOption(
+      new Option('--store <url>', '"embedded", or a redis:// or rediss:// URL')
+        .default('embedded')
+        .env('LATCHKEY_STORE'),
+    )
+    .addOption(addressOption('--grpc <address>', 'listener for gateways', '127.0.0.1:7410').env('LATCHKEY_GRPC'))
+    .addOption(
+      addressOption('--admin <address>', 'listener for operators', '127.0.0.1:7480').env('LATCHKEY_ADMIN_LISTEN'),
+    )
+    .addOption(
+      new Option('--key-file <file>', 'sealing keys (default: sealing.key in the data directory)').env(
+        'LATCHKEY_KEY_FILE',
+      ),
+    )
+    .addOption(
+      new Option('--key-command <command>', 'a command that prints the sealing keys').env('LATCHKEY_KEY_COMMAND'),
+    )
+    .option('--new-operator-token', 'make a new operator token; the old one is void at once', false)
+    .option('--require-trusted-ca', 'demand a chain to a trusted CA from every certificate', false)
+    .addOption(
+      numberOption('--timestamp-early-minutes <n>', 'how long before its hour a checked timestamp passes', {
+        fallback: HOUR_MINUTES,
+        min: 0,
+        max: 1_440,
+      }),
+    )
+    .addOption(
+      numberOption('--timestamp-late-minutes <n>', 'how long after the start of its hour a checked timestamp passes', {
+        fallback: 2 * HOUR_MINUTES,
+        min: 1,
+        max: 1_440,
+      }),
+    )
+    .addOption(
+      numberOption('--cache-devices <n>', 'devices to keep in memory', {
+        fallback: 1_000_000,
+        min: 1_000,
+        max: 50_000_000,
+      }),
+    )
+    .option('--insecure-listen', 'allow listeners that other machines can reach', false);
+  command.parse(argv, { from: 'user' });
+  return fromFlags(command.opts<Flags>(), sealingKeys);
+}
+
+function fromFlags(flags: Flags, sealingKeys: string | undefined): Config {
+  requireLoopback('--grpc', flags.grpc, flags.insecureListen);
+  requireLoopback('--admin', flags.admin, flags.insecureListen);
+  const dataDir = resolve(flags.dataDir);
+  return {
+    dataDir,
+    redisUrl: redisUrl(flags.store),
+    grpc: flags.grpc,
+    admin: flags.admin,
+    keys: keySource(flags, sealingKeys, dataDir),
+    newOperatorToken: flags.newOperatorToken,
+    requireTrustedCa: flags.requireTrustedCa,
+    timestampWindow: {
+      beforeMs: flags.timestampEarlyMinutes * MINUTE_MS,
+      afterMs: flags.timestampLateMinutes * MINUTE_MS,
+    },
+    maxCachedDevices: flags.cacheDevices,
+    logLevel: flags.logLevel,
+  };
+}
+
+function redisUrl(store: string): string | undefined {
+  if (store === 'embedded') return undefined;
+  if (/^rediss?:\/\//.test(store)) return store;
+  // The text itself may hold a password and is not repeated.
+  throw new SettingsError('--store: write "embedded" or a redis:// or rediss:// URL');
+}
+
+function keySource(flags: Flags, sealingKeys: string | undefined, dataDir: string): KeySource {
+  const given = [flags.keyFile, flags.keyCommand, sealingKeys].filter((source) => source !== undefined);
+  if (given.length > 1)
+    throw new SettingsError('sealing keys: give one of --key-file, --key-command and LATCHKEY_SEALING_KEYS');
+  if (flags.keyCommand !== undefined) return { from: 'COMMAND', command: flags.keyCommand };
+  if (sealingKeys !== undefined) return { from: 'TEXT', text: sealingKeys };
+  return { from: 'FILE', path: flags.keyFile === undefined ? join(dataDir, 'sealing.key') : resolve(flags.keyFile) };
+}

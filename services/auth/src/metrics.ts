@@ -1,0 +1,66 @@
+import { status } from '@grpc/grpc-js';
+import type { Decision } from '@latchkey/credential';
+import type { CallObserver } from '@latchkey/rpc';
+import { Counter, Gauge, Histogram, type Registry } from '@latchkey/runtime';
+import type { Verifier } from '@latchkey/verifier';
+
+/** Counts decisions. */
+export type DecisionMetrics = { readonly count: (decision: Decision) => void };
+
+/** Seconds: a decision from memory takes well under a millisecond, one that waits for a lost lease 0.7 s. */
+const DURATION_BUCKETS_S = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 2.5];
+
+/** Decisions by outcome: `granted`, or the reason of the denial. */
+export function decisionMetrics(registry: Registry): DecisionMetrics {
+  const counter = new Counter({
+    name: 'latchkey_decisions_total',
+    help: 'Decisions, by outcome: granted, or the reason of the denial.',
+    labelNames: ['outcome'],
+    registers: [registry],
+  });
+  return {
+    count: (decision) => counter.inc({ outcome: decision.granted ? 'granted' : decision.reason.toLowerCase() }),
+  };
+}
+
+/** Calls of gateways and operators, by method and status code. */
+export function callMetrics(registry: Registry): CallObserver {
+  const histogram = new Histogram({
+    name: 'latchkey_call_duration_seconds',
+    help: 'Duration of calls, by method and gRPC status code.',
+    labelNames: ['method', 'code'],
+    buckets: DURATION_BUCKETS_S,
+    registers: [registry],
+  });
+  return ({ method, code, durationMs }) => histogram.observe({ method, code: status[code] }, durationMs / 1_000);
+}
+
+/** How the record cache does, and how many gateways watch. */
+export function cacheMetrics(registry: Registry, verifier: Verifier, watchers: () => number): void {
+  const lookups = new Counter({
+    name: 'latchkey_record_lookups_total',
+    help: 'Records looked up, by result: hit (in memory), miss (read from the store), join (waited for a read under way).',
+    labelNames: ['result'],
+    registers: [registry],
+    collect() {
+      this.reset();
+      this.inc({ result: 'hit' }, verifier.stats.hits);
+      this.inc({ result: 'miss' }, verifier.stats.misses);
+      this.inc({ result: 'join' }, verifier.stats.joins);
+    },
+  });
+  lookups.inc({ result: 'hit' }, 0);
+  gauge(registry, 'latchkey_cached_records', 'Devices in memory.', () => verifier.size);
+  gauge(registry, 'latchkey_watchers', 'Open WatchChanges streams.', watchers);
+}
+
+function gauge(registry: Registry, name: string, help: string, read: () => number): void {
+  new Gauge({
+    name,
+    help,
+    registers: [registry],
+    collect() {
+      this.set(read());
+    },
+  });
+}

@@ -1,0 +1,67 @@
+import { status } from '@grpc/grpc-js';
+import type { Proof } from '@latchkey/credential';
+import { type DeviceId, parseDeviceId, Secret } from '@latchkey/kernel';
+import { type AuthenticateRequest, AuthenticateRequestSchema, type Proof as ProofMessage } from '@latchkey/protocol/v1';
+import { RpcError, validate } from '@latchkey/rpc';
+import type { Question } from '@latchkey/verifier';
+import { protocolOf } from './convert.ts';
+
+/** Limits of authentication.proto, held here by hand too: protovalidate takes longer than the whole decision. */
+const MAX_SOURCE_CHARS = 64;
+const MAX_TEXT_CHARS = 256;
+const MAX_CHAIN = 8;
+const MAX_CERTIFICATE_BYTES = 16_384;
+const TIMESTAMP = /^[0-9]{10}$/;
+const FINGERPRINT = /^(?:[0-9A-Fa-f]{40}|[0-9A-Fa-f]{64})$/;
+
+/** Reads an attempt. Throws INVALID_ARGUMENT that names the field, or UNIMPLEMENTED for a proof that is not served. */
+export function readQuestion(request: AuthenticateRequest): Question {
+  const deviceId = parseDeviceId(request.deviceId);
+  const protocol = protocolOf(request.protocol);
+  const proof = readProof(request.proof);
+  if (deviceId === undefined || protocol === undefined || proof === undefined || !isSource(request.source)) {
+    validate(AuthenticateRequestSchema, request);
+    throw new RpcError(status.UNIMPLEMENTED, `a proof of kind ${request.proof?.kind.case} is not served`);
+  }
+  return { deviceId, protocol, proof };
+}
+
+/** The device that a request names. Throws INVALID_ARGUMENT. */
+export function readDeviceId(text: string): DeviceId {
+  const deviceId = parseDeviceId(text);
+  if (deviceId === undefined) throw new RpcError(status.INVALID_ARGUMENT, 'device_id: 1 to 128 of A-Z a-z 0-9 _ and -');
+  return deviceId;
+}
+
+function isSource(source: string): boolean {
+  return source.length <= MAX_SOURCE_CHARS;
+}
+
+function readProof(message: ProofMessage | undefined): Proof | undefined {
+  const kind = message?.kind;
+  switch (kind?.case) {
+    case 'digest': {
+      const { signType, timestamp, password } = kind.value;
+      if (signType !== 0 && signType !== 1 && signType !== 2) return undefined;
+      if (!TIMESTAMP.test(timestamp) || password.length > MAX_TEXT_CHARS) return undefined;
+      return { kind: 'DIGEST', signType, timestamp, password };
+    }
+    case 'secret':
+      if (kind.value.secret.length > MAX_TEXT_CHARS) return undefined;
+      return { kind: 'SECRET', secret: new Secret(kind.value.secret) };
+    case 'certificate': {
+      const { chain } = kind.value;
+      if (chain.length === 0 || chain.length > MAX_CHAIN || !chain.every(isCertificateSize)) return undefined;
+      return { kind: 'CERTIFICATE', chain };
+    }
+    case 'fingerprint':
+      if (!FINGERPRINT.test(kind.value.fingerprint)) return undefined;
+      return { kind: 'FINGERPRINT', fingerprint: kind.value.fingerprint };
+    default:
+      return undefined;
+  }
+}
+
+function isCertificateSize({ length }: Uint8Array): boolean {
+  return length >= 1 && length <= MAX_CERTIFICATE_BYTES;
+}

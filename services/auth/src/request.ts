@@ -1,0 +1,100 @@
+import { createHash, timingSafeEqual } from 'node:crypto';
+import { clone, type DescMessage, type MessageShape, toBinary } from '@bufbuild/protobuf';
+import { status } from '@grpc/grpc-js';
+import {
+  type DeviceRecord,
+  type DeviceState,
+  isRefusal,
+  type Refusal,
+  type RefusalReason,
+  type Slot,
+} from '@latchkey/credential';
+import { type CredentialId, type DeviceId, type Secret, toRevision } from '@latchkey/kernel';
+import { RpcError } from '@latchkey/rpc';
+import { readDeviceId } from './question.ts';
+import { superseded, type WriteRequest, type Written } from './writes.ts';
+
+/** Fields that every writing request has. */
+export type WritingRequest = {
+  readonly deviceId: string;
+  readonly requestId: string;
+  readonly expectedRevision?: bigint | undefined;
+};
+
+/** What a writing request says besides its plan. */
+export function writeHead<D extends DescMessage>(
+  desc: D,
+  request: MessageShape<D> & WritingRequest,
+  operator: string,
+): Omit<WriteRequest, 'plan'> {
+  return {
+    deviceId: readDeviceId(request.deviceId),
+    operator,
+    requestId: request.requestId,
+    parameters: parametersOf(desc, request),
+    expectedRevision: request.expectedRevision === undefined ? undefined : toRevision(request.expectedRevision),
+  };
+}
+
+/**
+ * A digest of the parameters, to tell a repeated request from another one. A given secret is left out: the digest is
+ * kept beside the record, and a short secret could be guessed from it; `sameSecret` compares the secret itself.
+ */
+function parametersOf<D extends DescMessage>(desc: D, request: MessageShape<D> & WritingRequest): string {
+  const copy = clone(desc, request);
+  const fields = copy as unknown as { requestId: string } & Record<string, unknown>;
+  fields.requestId = '';
+  for (const field of Object.values(fields)) {
+    if (isGivenSecret(field)) field.value.value = '-'.repeat(8);
+  }
+  return createHash('sha256').update(desc.typeName).update(toBinary(desc, copy)).digest('base64url');
+}
+
+function isGivenSecret(field: unknown): field is { case: 'secret'; value: { value: string } } {
+  const secret = field as { case?: unknown; value?: { value?: unknown } } | null | undefined;
+  return secret?.case === 'secret' && typeof secret.value?.value === 'string';
+}
+
+/** What a change made of a device. Throws INVALID_ARGUMENT or FAILED_PRECONDITION when it was refused. */
+export function accepted(outcome: DeviceState | Refusal): DeviceState {
+  if (!isRefusal(outcome)) return outcome;
+  const [code, message] = REFUSALS[outcome.refused];
+  throw new RpcError(code, message);
+}
+
+const REFUSALS: Readonly<Record<RefusalReason, readonly [status, string]>> = {
+  WRONG_KIND: [status.FAILED_PRECONDITION, 'the device authenticates by the other kind of credential'],
+  SECONDARY_CANNOT_ARM: [status.INVALID_ARGUMENT, 'trust_on_first_use: only for the primary slot'],
+  SECONDARY_EMPTY: [status.FAILED_PRECONDITION, 'the secondary slot is empty: there is nothing to promote'],
+  NOT_ARMED: [status.FAILED_PRECONDITION, 'the primary slot does not wait for its first certificate'],
+  SECRET_LENGTH: [status.INVALID_ARGUMENT, 'secret: 8 to 32 characters'],
+  SECRET_CHARACTERS: [status.INVALID_ARGUMENT, 'secret: only A-Z a-z 0-9 _ and -'],
+  SECRET_NOT_HEX: [status.INVALID_ARGUMENT, 'secret: this device takes an even number of hexadecimal characters'],
+  FINGERPRINT_FORMAT: [status.INVALID_ARGUMENT, 'fingerprint: 40 (SHA-1) or 64 (SHA-256) hexadecimal characters'],
+  TIMEOUT_RANGE: [status.INVALID_ARGUMENT, 'activation_timeout_s: 0 to 2147483647'],
+};
+
+/** The record that must be there. Throws NOT_FOUND. */
+export function existing(record: DeviceRecord | undefined, deviceId: DeviceId | string): DeviceRecord {
+  if (record === undefined) throw new RpcError(status.NOT_FOUND, `there is no device ${deviceId}`);
+  return record;
+}
+
+/** The slot that a write made, as it stands. Throws ABORTED when a repeated request's credential was replaced since. */
+export function madeSlot(written: Written, slot: Slot, made: CredentialId | undefined) {
+  const { record, replay } = written;
+  const credentials = record?.credentials;
+  const held = slot === 'PRIMARY' ? credentials?.primary : credentials?.secondary;
+  if (record === undefined || held === undefined) throw superseded();
+  const wanted = replay === undefined ? made : replay.credentialId;
+  if ((held.state === 'SET' ? held.credentialId : undefined) !== wanted) throw superseded();
+  return { record, held };
+}
+
+/** Refuses a repeated request that gives another secret than the first one did. */
+export function sameSecret(given: string | undefined, stands: Secret): void {
+  if (given === undefined) return;
+  const [a, b] = [given, stands.reveal()].map((text) => createHash('sha256').update(text).digest());
+  if (a !== undefined && b !== undefined && timingSafeEqual(a, b)) return;
+  throw new RpcError(status.INVALID_ARGUMENT, 'request_id: it was used with other parameters');
+}

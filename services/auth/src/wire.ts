@@ -1,0 +1,145 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { DEFAULT_SETTINGS } from '@latchkey/credential';
+import { systemClock, systemRandom } from '@latchkey/kernel';
+import { AuthenticationService, CertificateService, CredentialService, DeviceService } from '@latchkey/protocol/v1';
+import type { CallObserver } from '@latchkey/rpc';
+import { createRegistry, formatAddress, type Log, type Running, SettingsError } from '@latchkey/runtime';
+import { checkKeys, KeyMismatch, type Keyring, openEmbeddedStore, type Store } from '@latchkey/store';
+import { openRedisStore, RedisUrlError } from '@latchkey/store-redis';
+import { Verifier } from '@latchkey/verifier';
+import { listenForOperators } from './admin-listener.ts';
+import { authenticationService } from './authentication.ts';
+import type { Config } from './config.ts';
+import { credentialService } from './credentials.ts';
+import { deviceService } from './devices.ts';
+import { translate } from './errors.ts';
+import { listenForGateways } from './gateway-listener.ts';
+import { loadKeys, reloadKeys } from './keys.ts';
+import { cacheMetrics, callMetrics, decisionMetrics } from './metrics.ts';
+import { prepareToken } from './operator.ts';
+import { liveKeyring, resealAll, rotate } from './rotation.ts';
+import { startSweeper } from './sweeper.ts';
+import { createWatch } from './watch.ts';
+
+/** How long calls under way may go on once the service stops: a gateway's own deadline is shorter. */
+const DRAIN_MS = 3_000;
+
+const clock = systemClock;
+const random = systemRandom;
+
+/** Builds the auth service from top to bottom and starts it. Rejects with a SettingsError when the settings cannot be. */
+export async function startAuth(config: Config, log: Log): Promise<Running> {
+  mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
+  const { keyring, undo } = await loadKeys(config.keys, random);
+  const live = liveKeyring(keyring);
+  const store = await openStore(config, live.keyring, log).catch((error: unknown) => {
+    undo();
+    throw settingsError(error);
+  });
+  try {
+    await checkKeys(store, keyring);
+  } catch (error) {
+    undo(); // a key file made for this start does not belong to the store
+    await store.close();
+    throw settingsError(error);
+  }
+  const renew = config.newOperatorToken;
+  const token = await prepareToken({ store, dataDir: config.dataDir, random, renew });
+  log.info({ origin: token.origin, file: token.file }, 'operator token');
+
+  const registry = createRegistry('auth');
+  const observe = callMetrics(registry);
+  const verifier = new Verifier({
+    store,
+    clock,
+    random,
+    settings: {
+      ...DEFAULT_SETTINGS,
+      timestampWindow: config.timestampWindow,
+      requireTrustedCa: config.requireTrustedCa,
+    },
+    trustedCas: () => [], // until CAs can be registered, no certificate binds
+    maxRecords: config.maxCachedDevices,
+  });
+  const watch = createWatch(store, log);
+  cacheMetrics(registry, verifier, watch.count);
+
+  const gateways = await listenForGateways(
+    config.grpc,
+    authenticationService({ verifier, watch, decisions: decisionMetrics(registry), log }),
+    { translate, observe: logging(observe, log), monotonic: clock.monotonic },
+  );
+  const ports = { store, verifier, clock, random };
+  const operators = await listenForOperators(config.admin, {
+    routes: (router) =>
+      router
+        .service(DeviceService, deviceService(ports))
+        .service(CredentialService, credentialService(ports))
+        .service(CertificateService, {}),
+    check: token.check,
+    healthy: () => store.lease.holds(),
+    registry,
+    observe,
+    monotonic: clock.monotonic,
+    log,
+  });
+  gateways.health.set('', true);
+  gateways.health.set(AuthenticationService, true);
+  const stopSweeper = startSweeper({ store, clock, log });
+  const reseal = () => resealAll(store, live.keyring, log);
+  void reseal().catch((error: unknown) => log.error({ err: error }, 're-sealing stopped; the next start goes on'));
+  const stopRotation = onHangup(async () => rotate({ store, live, next: await reloadKeys(config.keys), log }), log);
+
+  return {
+    ready: {
+      grpc: formatAddress(gateways.address),
+      admin: `http://${formatAddress(operators.address)}`,
+      token: token.file,
+      dataDir: config.dataDir,
+    },
+    stop: async () => {
+      gateways.health.set('', false);
+      stopRotation();
+      stopSweeper();
+      watch.close();
+      await Promise.all([gateways.stop(DRAIN_MS), operators.stop()]);
+      verifier.close();
+      await store.close();
+    },
+  };
+}
+
+function openStore(config: Config, keyring: Keyring, log: Log): Promise<Store> {
+  if (config.redisUrl === undefined)
+    return openEmbeddedStore({ directory: join(config.dataDir, 'store'), keyring, clock, random });
+  return openRedisStore({
+    url: config.redisUrl,
+    keyring,
+    clock,
+    random,
+    log: (message, fields) => log.warn(fields, message),
+  });
+}
+
+/** What an operator has to set right comes out without a stack. */
+function settingsError(error: unknown): unknown {
+  if (error instanceof KeyMismatch || error instanceof RedisUrlError) return new SettingsError(error.message);
+  return error;
+}
+
+function logging(observe: CallObserver, log: Log): CallObserver {
+  return (call) => {
+    observe(call);
+    if (call.hidden !== undefined) log.error({ err: call.hidden, method: call.method }, 'a call failed');
+  };
+}
+
+/** SIGHUP is the customary word for "read your files again". */
+function onHangup(act: () => Promise<void>, log: Log): () => void {
+  const listener = () => {
+    act().catch((error: unknown) => log.error({ err: error }, 'the sealing keys stay as they were'));
+  };
+  process.on('SIGHUP', listener);
+  return () => process.off('SIGHUP', listener);
+}

@@ -1,0 +1,97 @@
+import { status } from '@grpc/grpc-js';
+import type { DeviceRecord, DeviceState } from '@latchkey/credential';
+import type { CredentialId, DeviceId, Revision } from '@latchkey/kernel';
+import { NO_REVISION } from '@latchkey/kernel';
+import { RpcError } from '@latchkey/rpc';
+import type { ChangeKind, Replay, SessionEffect, Store } from '@latchkey/store';
+
+/** What a write shall make of a record. */
+export type Plan = {
+  /** The new state; undefined deletes the record. */
+  readonly state: DeviceState | undefined;
+  readonly kind: ChangeKind;
+  readonly effect: SessionEffect;
+  /** The credential that it makes, if it makes one. */
+  readonly credentialId?: CredentialId | undefined;
+};
+
+/** One operator's request to write one record. */
+export type WriteRequest = {
+  readonly deviceId: DeviceId;
+  readonly operator: string;
+  /** A UUID, or empty. */
+  readonly requestId: string;
+  /** Digest of the request's parameters; never of a secret. */
+  readonly parameters: string;
+  readonly expectedRevision: Revision | undefined;
+  /** What to write; undefined: the record is already as asked for. Throws an RpcError to refuse. */
+  readonly plan: (record: DeviceRecord | undefined) => Plan | undefined;
+};
+
+/** What stands after a write. */
+export type Written = {
+  /** The record; undefined: deleted. */
+  readonly record: DeviceRecord | undefined;
+  readonly revision: Revision;
+  /** The credential that this request made, when it was answered before. */
+  readonly replay: Replay | undefined;
+};
+
+/** Conflicts that are tried again before the caller is told; the device is being written by many at once. */
+const MAX_ATTEMPTS = 8;
+
+/**
+ * Writes a record and waits until no process decides on what was there before. A request id is looked at before
+ * anything else: a repeated request waits just as long, and writes nothing.
+ */
+export async function writeRecord(store: Store, request: WriteRequest): Promise<Written> {
+  const { deviceId, requestId, operator } = request;
+  const key = requestId === '' ? undefined : `${operator}/${requestId}`;
+  const earlier = key === undefined ? undefined : await store.replayed(deviceId, key);
+  if (earlier !== undefined) return repeat(store, request, earlier);
+  for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+    const record = await store.read(deviceId);
+    const revision = record?.revision ?? NO_REVISION;
+    if (request.expectedRevision !== undefined && request.expectedRevision !== revision) throw conflict(revision);
+    const plan = request.plan(record);
+    if (plan === undefined) return unchanged(store, record, revision);
+    const { credentialId, state, kind, effect } = plan;
+    const replay = key === undefined ? undefined : { key, parameters: request.parameters, credentialId };
+    const result = await store.write({ deviceId, expectedRevision: revision, state, kind, effect, replay });
+    if (result.outcome === 'REPLAYED') return repeat(store, request, result);
+    if (result.outcome === 'CONFLICT') continue;
+    await store.settled(result.revision);
+    const sessionsClosedAt = effect.close === 'DEVICE' ? result.revision : (record?.sessionsClosedAt ?? NO_REVISION);
+    const written = state && { ...state, revision: result.revision, sessionsClosedAt };
+    return { record: written, revision: result.revision, replay: undefined };
+  }
+  throw new RpcError(status.ABORTED, 'the device is being written by others; try again');
+}
+
+/** Nothing to write; whoever wrote it may still be waiting for the others, so this waits too. */
+async function unchanged(store: Store, record: DeviceRecord | undefined, revision: Revision): Promise<Written> {
+  await store.settled(revision);
+  return { record, revision, replay: undefined };
+}
+
+async function repeat(
+  store: Store,
+  request: WriteRequest,
+  earlier: { readonly revision: Revision; readonly replay: Replay },
+): Promise<Written> {
+  const { replay, revision } = earlier;
+  if (replay.parameters !== request.parameters)
+    throw new RpcError(status.INVALID_ARGUMENT, 'request_id: it was used with other parameters');
+  await store.settled(revision);
+  const record = await store.read(request.deviceId);
+  return { record, revision, replay };
+}
+
+function conflict(revision: Revision): RpcError {
+  return new RpcError(status.ABORTED, `expected_revision: the device's record has revision ${revision}`);
+}
+
+/** The outcome of a repeated request is no longer what stands. */
+export function superseded(): RpcError {
+  return new RpcError(status.ABORTED, 'request_id: what this request wrote was replaced since');
+}
