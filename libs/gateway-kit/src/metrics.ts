@@ -1,0 +1,97 @@
+import { DenyReasonSchema } from '@latchkey/protocol/v1';
+import { Counter, Gauge, Histogram, type Registry } from '@latchkey/runtime';
+import type { Decision } from './decision.ts';
+import type { CloseCause } from './sessions.ts';
+
+/** Seconds: from a warm decision on the same machine to the deadline. */
+const DECISION_BUCKETS_S = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2];
+
+/** What every gateway counts. No label names a device. */
+export type GatewayMetrics = {
+  /** The auth service answered, or failed to, after so many seconds. */
+  readonly answered: (seconds: number) => void;
+  /** A device was given this decision, or was refused at the edge for this reason before anybody was asked. */
+  readonly decided: (decision: Decision | { readonly decision: 'REFUSED'; readonly why: string }) => void;
+  /** A session was closed from this side. */
+  readonly closed: (cause: CloseCause) => void;
+  /** The watcher of changes found or lost its stream. */
+  readonly following: (following: boolean) => void;
+  /** The watcher heard something, at this time of the monotonic clock. */
+  readonly heard: (atMs: number) => void;
+};
+
+/** Registers the figures of a gateway. `sessionsOpen` is read at each scrape. */
+export function gatewayMetrics(
+  registry: Registry,
+  readings: { readonly sessionsOpen: () => number; readonly monotonic: () => number },
+): GatewayMetrics {
+  const registers = [registry];
+  const decisions = new Counter({
+    name: 'latchkey_gateway_decisions_total',
+    help: 'Attempts of devices by outcome (GRANTED, DENIED, NONE: no decision, REFUSED: at the edge) and reason',
+    labelNames: ['outcome', 'reason'],
+    registers,
+  });
+  const latency = new Histogram({
+    name: 'latchkey_gateway_decision_seconds',
+    help: 'How long the auth service took to answer',
+    buckets: DECISION_BUCKETS_S,
+    registers,
+  });
+  const closed = new Counter({
+    name: 'latchkey_gateway_sessions_closed_total',
+    help: 'Sessions closed from this side, by cause',
+    labelNames: ['cause'],
+    registers,
+  });
+  new Gauge({
+    name: 'latchkey_gateway_sessions_open',
+    help: 'Sessions that are open',
+    registers,
+    collect() {
+      this.set(readings.sessionsOpen());
+    },
+  });
+  return {
+    answered: (seconds) => latency.observe(seconds),
+    decided: (decision) => decisions.inc({ outcome: decision.decision, reason: reasonOf(decision) }),
+    closed: (cause) => closed.inc({ cause }),
+    ...watcherMetrics(registry, readings.monotonic),
+  };
+}
+
+function watcherMetrics(registry: Registry, monotonic: () => number): Pick<GatewayMetrics, 'following' | 'heard'> {
+  let heardAtMs = monotonic();
+  const following = new Gauge({
+    name: 'latchkey_gateway_changes_followed',
+    help: '1 while the stream of changes is followed, else 0',
+    registers: [registry],
+  });
+  new Gauge({
+    name: 'latchkey_gateway_changes_silence_seconds',
+    help: 'Since when nothing was heard on the stream of changes; a beat comes every second',
+    registers: [registry],
+    collect() {
+      this.set((monotonic() - heardAtMs) / 1000);
+    },
+  });
+  return {
+    following: (now) => following.set(now ? 1 : 0),
+    heard: (atMs) => {
+      heardAtMs = atMs;
+    },
+  };
+}
+
+function reasonOf(decision: Parameters<GatewayMetrics['decided']>[0]): string {
+  switch (decision.decision) {
+    case 'GRANTED':
+      return '';
+    case 'DENIED':
+      return DenyReasonSchema.value[decision.reason]?.localName ?? 'OTHER';
+    case 'NONE':
+      return decision.cause;
+    case 'REFUSED':
+      return decision.why;
+  }
+}

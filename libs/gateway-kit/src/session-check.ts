@@ -1,0 +1,88 @@
+import { setTimeout as wait } from 'node:timers/promises';
+import { status } from '@grpc/grpc-js';
+import type { Random } from '@latchkey/kernel';
+import { SessionStanding } from '@latchkey/protocol/v1';
+import type { Log } from '@latchkey/runtime';
+import { type AuthClient, statusOf } from './auth-client.ts';
+import { Backoff } from './backoff.ts';
+import type { Session, SessionTable } from './sessions.ts';
+
+/** Sessions asked about at a time: what CheckSessions takes. */
+const BATCH_SESSIONS = 1_000;
+
+/** Attempts for one batch, over about 5 s: a service that restarts is back, one that stays away may not keep sessions in doubt. */
+const MAX_ATTEMPTS = 5;
+
+/** What a check needs. */
+export type SessionCheckOptions = {
+  readonly auth: Pick<AuthClient, 'checkSessions'>;
+  readonly sessions: SessionTable;
+  readonly random: Random;
+  readonly log: Log;
+};
+
+/**
+ * Asks the auth service about sessions that lost changes may have ended, and closes those that may not stay. Sessions
+ * about which no answer can be had are closed too: they come back and are decided on anew.
+ */
+export class SessionCheck {
+  readonly #options: SessionCheckOptions;
+  // A set, so that doubts which come while a check runs add no second question about a session.
+  readonly #doubtful = new Set<Session>();
+  readonly #stop = new AbortController();
+  #running = false;
+
+  constructor(options: SessionCheckOptions) {
+    this.#options = options;
+  }
+
+  /** Puts sessions in doubt; they are asked about soon. */
+  doubt(sessions: readonly Session[]): void {
+    for (const session of sessions) this.#doubtful.add(session);
+    if (this.#running) return;
+    this.#running = true;
+    this.#drain().catch((error: unknown) => {
+      if (!this.#stop.signal.aborted) this.#options.log.error({ err: error }, 'the check of sessions failed');
+    });
+  }
+
+  /** Ends the check; what is in doubt stays open. */
+  stop(): void {
+    this.#stop.abort();
+    this.#doubtful.clear();
+  }
+
+  async #drain(): Promise<void> {
+    const { log, sessions } = this.#options;
+    try {
+      while (this.#doubtful.size > 0) {
+        const batch = this.#doubtful.values().take(BATCH_SESSIONS).toArray();
+        for (const session of batch) this.#doubtful.delete(session);
+        const open = batch.filter((session) => sessions.has(session));
+        const standings = open.length > 0 ? await this.#ask(open) : [];
+        if (standings === undefined) {
+          log.warn({ sessions: open.length }, 'sessions in doubt are closed: the auth service could not check them');
+          sessions.close(open, 'UNCHECKED');
+          continue;
+        }
+        const ended = open.filter((_, index) => standings[index] !== SessionStanding.GOOD);
+        sessions.close(ended, 'CHECKED');
+      }
+    } finally {
+      this.#running = false;
+    }
+  }
+
+  /** Undefined: no answer can be had. */
+  async #ask(sessions: readonly Session[]): Promise<readonly SessionStanding[] | undefined> {
+    const backoff = new Backoff(this.#options.random);
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.#options.auth.checkSessions(sessions);
+      } catch (error) {
+        if (statusOf(error) === status.UNIMPLEMENTED || attempt === MAX_ATTEMPTS) return undefined;
+        await wait(backoff.nextMs(), undefined, { signal: this.#stop.signal });
+      }
+    }
+  }
+}

@@ -1,0 +1,126 @@
+import { create, type MessageInitShape } from '@bufbuild/protobuf';
+import { Server, ServerCredentials, type ServerWritableStream, status } from '@grpc/grpc-js';
+import { systemClock } from '@latchkey/kernel';
+import {
+  type AuthenticateRequest,
+  AuthenticateResponseSchema,
+  AuthenticationService,
+  type ChangeSchema,
+  type CheckSessionsRequest,
+  CheckSessionsResponseSchema,
+  type DenyReason,
+  type SessionStanding,
+  type WatchChangesRequest,
+  type WatchChangesResponse,
+  WatchChangesResponseSchema,
+} from '@latchkey/protocol/v1';
+import { addService, RpcError } from '@latchkey/rpc';
+
+/** What a table says of an attempt. */
+export type TableAnswer = MessageInitShape<typeof AuthenticateResponseSchema>;
+
+type Watcher = ServerWritableStream<WatchChangesRequest, WatchChangesResponse>;
+type WatchEvent = NonNullable<MessageInitShape<typeof WatchChangesResponseSchema>['event']>;
+
+/** Beats more often than the real service, so that tests are short. */
+const BEAT_MS = 50;
+
+/** A grant. */
+export function granted(credentialId: string, revision: bigint): TableAnswer {
+  return { decision: { case: 'granted', value: { credentialId, revision } } };
+}
+
+/** A denial. */
+export function denied(reason: DenyReason): TableAnswer {
+  return { decision: { case: 'denied', value: { reason } } };
+}
+
+/** A real gRPC server for the tests of gateways, which answers from what the test sets. */
+export class TableAuth {
+  /** Answers an attempt; throws what the caller is to get as an error. */
+  answer: (attempt: AuthenticateRequest) => TableAnswer | Promise<TableAnswer> = () => {
+    throw new RpcError(status.INTERNAL, 'the test sets no answer');
+  };
+  /** Answers CheckSessions; undefined: UNIMPLEMENTED. */
+  check:
+    | ((request: CheckSessionsRequest) => readonly SessionStanding[] | Promise<readonly SessionStanding[]>)
+    | undefined;
+  /** False: open streams fall silent. */
+  beating = true;
+  /** The cursors that watchers came with. */
+  readonly cursors: string[] = [];
+  readonly #events: WatchEvent[] = [];
+  readonly #watchers = new Set<Watcher>();
+  #server: Server | undefined;
+  #beat: NodeJS.Timeout | undefined;
+
+  /** Listens; port 0 takes a free one. Answers the port. */
+  async start(port = 0): Promise<number> {
+    const server = new Server();
+    addService(
+      server,
+      AuthenticationService,
+      {
+        authenticate: async (request) => create(AuthenticateResponseSchema, await this.answer(request)),
+        checkSessions: async (request) => {
+          if (this.check === undefined) throw new RpcError(status.UNIMPLEMENTED, 'not served');
+          return create(CheckSessionsResponseSchema, { standings: [...(await this.check(request))] });
+        },
+        watchChanges: (request, call) => this.#watch(request.cursor, call),
+      },
+      { translate: () => undefined, observe: () => undefined, monotonic: systemClock.monotonic },
+    );
+    this.#server = server;
+    this.#beat = setInterval(() => this.#send({ case: 'beat', value: {} }), BEAT_MS);
+    return new Promise((resolve, reject) => {
+      server.bindAsync(`127.0.0.1:${port}`, ServerCredentials.createInsecure(), (error, bound) =>
+        error ? reject(error) : resolve(bound),
+      );
+    });
+  }
+
+  /** Goes away at once, as a killed service does; `start` brings it back with the same log. */
+  stop(): void {
+    clearInterval(this.#beat);
+    this.#watchers.clear();
+    this.#server?.forceShutdown();
+    this.#server = undefined;
+  }
+
+  /** Ends the open streams; their watchers may come again. */
+  dropWatchers(): void {
+    for (const call of this.#watchers) call.end();
+    this.#watchers.clear();
+  }
+
+  /** Writes a change to the log and tells whoever watches. */
+  change(change: MessageInitShape<typeof ChangeSchema>): void {
+    this.publish({ case: 'change', value: change });
+  }
+
+  /** Writes any event to the log and tells whoever watches. */
+  publish(event: WatchEvent): void {
+    this.#events.push(event);
+    for (const call of this.#watchers) this.#write(call, this.#events.length, event);
+  }
+
+  #watch(cursor: string, call: Watcher): void {
+    this.cursors.push(cursor);
+    const from = cursor === '' ? this.#events.length : Number(cursor);
+    this.#watchers.add(call);
+    call.on('cancelled', () => this.#watchers.delete(call));
+    if (!this.beating) return;
+    this.#write(call, from, { case: 'beat', value: {} });
+    for (let place = from; place < this.#events.length; place++) {
+      this.#write(call, place + 1, this.#events[place] ?? { case: 'beat', value: {} });
+    }
+  }
+
+  #send(event: WatchEvent): void {
+    if (this.beating) for (const call of this.#watchers) this.#write(call, this.#events.length, event);
+  }
+
+  #write(call: Watcher, place: number, event: WatchEvent): void {
+    call.write(create(WatchChangesResponseSchema, { cursor: String(place), event }));
+  }
+}
