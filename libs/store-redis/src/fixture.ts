@@ -1,3 +1,5 @@
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { DeviceState, SecretCredentials } from '@latchkey/credential';
 import {
   type DeviceId,
@@ -10,7 +12,7 @@ import {
   toCredentialId,
 } from '@latchkey/kernel';
 import { type Change, generateKeyLine, type Keyring, parseKeyring, type Store, type Write } from '@latchkey/store';
-import { createClient } from 'redis';
+import { createClient, RESP_TYPES, type RedisArgument } from 'redis';
 import type { RedisServer } from './redis-server.ts';
 import { openRedisStore } from './redis-store.ts';
 
@@ -64,6 +66,29 @@ export function heardBy(store: Store): (Change | undefined)[] {
   const heard: (Change | undefined)[] = [];
   store.listen({ changed: (change) => heard.push(change), lost: () => heard.push(undefined) });
   return heard;
+}
+
+/** A command from outside, its strings as Buffers. */
+export async function command(server: { readonly url: string }, ...args: readonly RedisArgument[]): Promise<unknown> {
+  const client = createClient({ url: server.url });
+  await client.connect();
+  try {
+    return await client.sendCommand(args, { typeMapping: { [RESP_TYPES.BLOB_STRING]: Buffer } });
+  } finally {
+    client.destroy();
+  }
+}
+
+/** All that lies in Redis: its keys, its values, its append-only files and a snapshot. */
+export async function laidDown(server: RedisServer): Promise<Buffer> {
+  await command(server, 'SAVE');
+  const keys = await command(server, 'KEYS', '*');
+  const names = Array.isArray(keys) ? keys.filter((key): key is Buffer => key instanceof Buffer) : [];
+  const values = await Promise.all(names.map((name) => command(server, 'DUMP', name)));
+  const entries = await readdir(server.directory, { recursive: true, withFileTypes: true });
+  const files = entries.filter((entry) => entry.isFile());
+  const contents = await Promise.all(files.map((file) => readFile(join(file.parentPath, file.name))));
+  return Buffer.concat([...names, ...values.filter((value): value is Buffer => value instanceof Buffer), ...contents]);
 }
 
 /** A client of its own that looks at the server from outside; `use` gets it, then it is closed. */

@@ -1,6 +1,9 @@
-import { StoreUnavailable } from '@latchkey/store';
+import { RecordError, SealingError, StoreUnavailable } from '@latchkey/store';
 
-/** Every call on the store passes here: none begins after the close, and whatever fails is a StoreUnavailable. */
+// Those of the port; a caller knows what to do about each.
+const KNOWN_ERRORS = [StoreUnavailable, RecordError, SealingError];
+
+/** Every call on the store passes here: none begins after the close, and each fails with an error of the port. */
 export class Gate {
   readonly #running = new Set<Promise<unknown>>();
   #closing: Promise<void> | undefined;
@@ -13,7 +16,7 @@ export class Gate {
     try {
       return await running;
     } catch (cause) {
-      if (cause instanceof StoreUnavailable) throw cause;
+      if (KNOWN_ERRORS.some((known) => cause instanceof known)) throw cause;
       throw new StoreUnavailable(cause instanceof Error ? cause.message : 'the store failed', { cause });
     } finally {
       this.#running.delete(running);

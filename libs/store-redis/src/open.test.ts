@@ -113,3 +113,12 @@ test('a Redis that is full refuses the write and still answers reads', async () 
   await store.close();
   await full.stop();
 });
+
+test('where redis-server is not installed, the tests say so', async () => {
+  const path = process.env['PATH'];
+  process.env['PATH'] = '';
+  const started = startRedisServer();
+  const message = await started.catch((error: Error) => error.message);
+  process.env['PATH'] = path;
+  expect(message).toContain('redis-server is not installed');
+});

@@ -5,6 +5,7 @@ import {
   PAGE_MAX,
   type Page,
   packState,
+  RecordError,
   revisionOf,
   type Store,
   sealedUnder,
@@ -147,7 +148,9 @@ function activationDeadline(state: DeviceState | undefined): number | undefined 
 async function written(parts: Parts, write: Write): Promise<WriteResult> {
   const { control, feed, keyring, random, storeId } = parts;
   const { deviceId, expectedRevision, state, replay, kind, effect } = write;
-  if (state !== undefined && state.deviceId !== deviceId) throw new TypeError('the state is of another device');
+  if (state !== undefined && state.deviceId !== deviceId) {
+    throw new RecordError(`a state of device ${state.deviceId} is not one of device ${deviceId}`);
+  }
   const change = { nonce: Buffer.from(random(NONCE_BYTES)).toString('base64url'), deviceId, kind, effect };
   const reply = await callWrite(control, {
     deviceId,
