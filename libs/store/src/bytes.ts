@@ -6,23 +6,28 @@ export class LayoutError extends Error {
   override readonly name = 'LayoutError';
 }
 
+function advance(cursor: Cursor, size: number): number {
+  const start = cursor.at;
+  if (start + size > cursor.bytes.length) throw new LayoutError('it is cut off');
+  cursor.at = start + size;
+  return start;
+}
+
 /** The next `size` bytes, a view. Throws a LayoutError when they are not there. */
 export function takeBytes(cursor: Cursor, size: number): Buffer {
-  const end = cursor.at + size;
-  if (end > cursor.bytes.length) throw new LayoutError('it is cut off');
-  const bytes = cursor.bytes.subarray(cursor.at, end);
-  cursor.at = end;
-  return bytes;
+  const start = advance(cursor, size);
+  return cursor.bytes.subarray(start, cursor.at);
 }
 
 /** The next unsigned big-endian number of `size` bytes, 1 to 6. */
 export function takeUint(cursor: Cursor, size: number): number {
-  return takeBytes(cursor, size).readUIntBE(0, size);
+  return cursor.bytes.readUIntBE(advance(cursor, size), size);
 }
 
 /** The next text: one byte of length, then ASCII. */
 export function takeText(cursor: Cursor): string {
-  return takeBytes(cursor, takeUint(cursor, 1)).toString('latin1');
+  const start = advance(cursor, takeUint(cursor, 1));
+  return cursor.bytes.toString('latin1', start, cursor.at);
 }
 
 /** Throws a LayoutError when bytes are left. */

@@ -64,7 +64,9 @@ async function keepCurrent(store: KeyStore, keyring: Keyring): Promise<void> {
  * it. Rejects with a KeyMismatch, which says what to do, when a key of the store is missing or is another one.
  */
 export async function checkKeys(store: KeyStore, keyring: Keyring): Promise<void> {
-  for (const key of await keptKeys(store)) refuseUnlessHeld(keyring, key);
+  const kept = await keptKeys(store);
+  for (const key of kept) refuseUnlessHeld(keyring, key);
+  if (kept.some(({ id }) => id === keyring.current.id)) return;
   await keepCurrent(store, keyring);
   for (const key of await keptKeys(store)) refuseUnlessHeld(keyring, key);
 }
