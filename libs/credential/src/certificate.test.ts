@@ -106,6 +106,14 @@ describe('allowsClientUse', () => {
   });
 });
 
+describe('allowsClientUse: an extension that Node does not show', () => {
+  it.each(['TWICE', 'BROKEN'] as const)('%s', async (oddUsages) => {
+    const { certificate } = await issue('device', { oddUsages });
+    expect(certificate.keyUsage).toBeUndefined();
+    expect(allowsClientUse(certificate)).toBe(false);
+  });
+});
+
 describe('chainsToTrusted', () => {
   let root: Identity;
   let middle: Identity;

@@ -2,6 +2,8 @@ import { hash, X509Certificate } from 'node:crypto';
 
 /** Extended key usage TLS client authentication, RFC 5280 section 4.2.1.12. */
 const CLIENT_AUTH = '1.3.6.1.5.5.7.3.2';
+/** The DER of the object identifier of that extension. */
+const EXTENDED_KEY_USAGE = Buffer.from('0603551d25', 'hex');
 /** Longest DER certificate that is parsed: 16 KiB holds any real one, RSA 16384 included. */
 const MAX_CERTIFICATE_BYTES = 16_384;
 const FINGERPRINT = /^(?:[0-9a-f]{40}|[0-9a-f]{64})$/;
@@ -42,9 +44,10 @@ export function isCurrent(certificate: X509Certificate, nowMs: number): boolean 
  * anyExtendedKeyUsage is not enough. The plain key usage is not checked: Node does not show it.
  */
 export function allowsClientUse(certificate: X509Certificate): boolean {
-  // The types say string[]; without the extension it is undefined.
+  // The types say string[]; it is undefined without the extension, and as well with one that cannot be read or comes
+  // twice: then its identifier still stands in the DER.
   const usages: readonly string[] | undefined = certificate.keyUsage;
-  return usages === undefined || usages.includes(CLIENT_AUTH);
+  return usages === undefined ? !certificate.raw.includes(EXTENDED_KEY_USAGE) : usages.includes(CLIENT_AUTH);
 }
 
 /**

@@ -4,7 +4,7 @@ import { webcrypto, X509Certificate } from 'node:crypto';
 import {
   BasicConstraintsExtension,
   ExtendedKeyUsageExtension,
-  type Extension,
+  Extension,
   KeyUsageFlags,
   KeyUsagesExtension,
   X509CertificateGenerator,
@@ -34,7 +34,10 @@ export type Wish = {
   /** Signs in the issuer's name with a key that is not the issuer's. */
   readonly forged?: boolean;
   readonly ca?: boolean;
+  /** Extended key usage. */
   readonly usages?: readonly string[];
+  /** The extended key usage extension twice, or one that cannot be read. */
+  readonly oddUsages?: 'TWICE' | 'BROKEN';
   /** Plain key usage, RFC 5280 section 4.2.1.3; absent: no such extension. */
   readonly signs?: keyof typeof KEY_USAGES;
   readonly notBeforeMs?: number;
@@ -75,6 +78,13 @@ function extensionsOf(wish: Wish): Extension[] {
   return [
     ...(wish.ca === undefined ? [] : [new BasicConstraintsExtension(wish.ca, undefined, true)]),
     ...(wish.usages === undefined ? [] : [new ExtendedKeyUsageExtension([...wish.usages])]),
+    ...oddUsages(wish),
     ...(wish.signs === undefined ? [] : [new KeyUsagesExtension(KEY_USAGES[wish.signs], true)]),
   ];
+}
+
+function oddUsages({ oddUsages: odd }: Wish): Extension[] {
+  if (odd === undefined) return [];
+  const good = new ExtendedKeyUsageExtension(['1.3.6.1.5.5.7.3.2']);
+  return odd === 'TWICE' ? [good, good] : [new Extension('2.5.29.37', false, Buffer.from('0500', 'hex'))];
 }

@@ -175,4 +175,22 @@ describe('verify: properties of secrets', () => {
       }),
     );
   });
+
+  it('never throws and never grants to noise', () => {
+    const noise = fc.oneof(
+      fc.record({
+        kind: fc.constant('DIGEST' as const),
+        signType: fc.constantFrom(0 as const, 1 as const, 2 as const),
+        timestamp: fc.oneof(fc.string({ unit: 'binary' }), fc.stringMatching(/^[0-9]{10}$/)),
+        password: fc.oneof(fc.string({ unit: 'binary' }), fc.stringMatching(/^[0-9a-f]{64}$/)),
+      }),
+      fc.string({ unit: 'binary' }).map((text) => plain(`${text}!`)),
+    );
+    const device = fc.constantFrom(undefined, BOTH, record(secrets()), record(fingerprints('ARMED')));
+    fc.assert(
+      fc.property(device, noise, protocol, fc.integer(), (target, proof, by, nowMs) => {
+        expect(verify(target, proof, context({ protocol: by, nowMs })).kind).toBe('DENY');
+      }),
+    );
+  });
 });
