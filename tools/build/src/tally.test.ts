@@ -25,6 +25,8 @@ describe('tallyVitest', () => {
 
   it('counts a file that could not be loaded as failed', () => {
     expect(tallyVitest({ testResults: [file('failed')] }, 1)).toEqual({ passed: 0, failed: 1, skipped: 0 });
+    const beside = [file('failed'), file('failed', 'failed')];
+    expect(tallyVitest({ testResults: beside }, 1)).toEqual({ passed: 0, failed: 2, skipped: 0 });
     expect(tallyVitest({ testResults: [file('failed', 'skipped')] }, 1)).toEqual({ passed: 0, failed: 1, skipped: 1 });
   });
 
