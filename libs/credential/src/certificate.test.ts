@@ -61,7 +61,7 @@ describe('parseCertificate', () => {
       Buffer.concat([der, Buffer.of(0)]),
       der.subarray(0, -1),
       new Uint8Array(),
-      Buffer.concat([der, Buffer.alloc(16_384)]),
+      (await issue('x'.repeat(16_384))).der,
     ];
     expect(wrong.map(parseCertificate)).toEqual(wrong.map(() => undefined));
   });
@@ -200,5 +200,6 @@ describe('chainsToTrusted', () => {
     const shown = await issue('leaf', { issuer: second });
     expect(chains(shown, [second, back, first, second, back], [root])).toBe(false);
     expect(chains(shown, [back, second, back, first], [first, root])).toBe(true);
+    expect(chains(await issue('stranger'), [back, second, back, first], [first, root])).toBe(false);
   });
 });

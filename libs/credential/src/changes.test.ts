@@ -240,6 +240,17 @@ describe('properties of changes', () => {
     );
   });
 
+  it('answers a bare state, without the numbers of the record it was given', () => {
+    const states = [
+      freeze(BOTH),
+      retire(BOTH, 'PRIMARY'),
+      taken(resetSecret(BOTH, 'PRIMARY', NEXT)),
+      taken(updateSettings(BOTH, {})),
+    ];
+    const fields = ['activatedAtMs', 'activationTimeoutS', 'createdAtMs', 'credentials', 'deviceId', 'frozen'];
+    expect(states.map((state) => Object.keys(state).sort())).toEqual(states.map(() => fields));
+  });
+
   it('leaves the given device as it was', () => {
     const device = record(secrets('primary-1', 'secondary-1'), { createdAtMs: NOW_MS - DAY_MS });
     const copy = structuredClone({ ...device, credentials: undefined });

@@ -64,6 +64,8 @@ describe('verify: a certificate with a preset fingerprint', () => {
       expect(verify(device, chain(own), coap)).toEqual(deny('SECONDARY_NOT_ACCEPTED'));
       expect(verify(device, bare(sha256(own)), coap)).toEqual(deny('SECONDARY_NOT_ACCEPTED'));
     }
+    expect(verify(record(fingerprints(undefined, OTHER)), chain(own), coap)).toEqual(deny('NO_CREDENTIAL'));
+    expect(verify(record(fingerprints(OTHER, OTHER)), chain(own), coap)).toEqual(deny('FINGERPRINT_MISMATCH'));
   });
 
   it('says why not', () => {

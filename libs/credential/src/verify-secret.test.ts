@@ -39,6 +39,8 @@ describe.each(ways)('verify: %s', (_name, show) => {
     expect(verify(BOTH, show('secondary-1'), coap)).toEqual(deny('SECONDARY_NOT_ACCEPTED'));
     expect(verify(BOTH, show('neither-1'), coap)).toEqual(deny('SECRET_MISMATCH'));
     expect(verify({ ...BOTH, frozen: true }, show('secondary-1'), coap)).toEqual(deny('SECONDARY_NOT_ACCEPTED'));
+    const frozen = record(secrets('same-same', 'same-same'), { frozen: true });
+    expect(verify(frozen, show('same-same'), coap)).toEqual(deny('FROZEN'));
   });
 
   it('says why not', () => {
