@@ -235,3 +235,16 @@ test('a disabled certificate asks about the sessions with a certificate alone', 
   await settled(on);
   expect(secret).toEqual([]);
 });
+
+test('a cursor that the service cannot read is given up, and all sessions are checked from the new place on', async () => {
+  const on = await watching();
+  const [kept, ended] = [on.open('a'), on.open('b')];
+  on.table.check = ({ sessions }) =>
+    sessions.map(({ deviceId }) => (deviceId === 'b' ? SessionStanding.CLOSE : SessionStanding.GOOD));
+  on.table.readsCursors = false;
+  on.table.dropWatchers();
+  await vi.waitFor(() => expect(ended).toEqual(['CHECKED']), { timeout: 5000, interval: 20 });
+  await settled(on);
+  expect(on.table.cursors).toEqual(['', '0', '']);
+  expect(kept).toEqual([]);
+});

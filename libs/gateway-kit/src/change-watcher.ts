@@ -40,6 +40,7 @@ export class ChangeWatcher {
   readonly #stop = new AbortController();
   #cursor = '';
   #following = false;
+  #cursorRefused = false;
 
   constructor(options: ChangeWatcherOptions) {
     this.#options = options;
@@ -73,6 +74,7 @@ export class ChangeWatcher {
     while (!signal.aborted) {
       const why = await this.#follow();
       if (signal.aborted) return;
+      if (why === 'INVALID_ARGUMENT') this.#forgetPlace();
       if (this.#following) this.#options.log.warn({ why }, 'changes are not followed any more; reconnecting');
       this.#setFollowing(false);
       await wait(this.#backoff.nextMs(), undefined, { signal });
@@ -112,10 +114,18 @@ export class ChangeWatcher {
       this.#setFollowing(true);
       this.#backoff.reset();
     }
+    if (this.#cursorRefused) this.#doubt(() => true);
+    this.#cursorRefused = false;
     if (event.case === 'change') this.#apply(event.value);
     else if (event.case === 'gap') this.#doubt(concernedBy(event.value));
     else if (event.case === undefined) this.#doubt(() => true); // an event of a later version: who knows what it ends
     this.#cursor = cursor;
+  }
+
+  /** The service cannot read the cursor (another version wrote it): begins from now, where all sessions are in doubt. */
+  #forgetPlace(): void {
+    this.#cursorRefused = this.#cursorRefused || this.placed;
+    this.#cursor = '';
   }
 
   /** Remembers first and closes then, so that a session which registers between finds the closing. */

@@ -47,6 +47,8 @@ export class TableAuth {
     | undefined;
   /** False: open streams fall silent. */
   beating = true;
+  /** False: a cursor is refused. */
+  readsCursors = true;
   /** The cursors that watchers came with. */
   readonly cursors: string[] = [];
   readonly #events: WatchEvent[] = [];
@@ -106,6 +108,8 @@ export class TableAuth {
 
   #watch(cursor: string, call: Watcher): void {
     this.cursors.push(cursor);
+    if (cursor !== '' && !this.readsCursors)
+      throw new RpcError(status.INVALID_ARGUMENT, 'cursor: not one of this service');
     const from = cursor === '' ? this.#events.length : Number(cursor);
     this.#watchers.add(call);
     call.on('cancelled', () => this.#watchers.delete(call));
