@@ -80,7 +80,12 @@ async function launch(port: number, directory: string, options: RedisServerOptio
   const killWithUs = () => child.kill('SIGKILL');
   process.once('exit', killWithUs);
   child.once('exit', () => process.off('exit', killWithUs));
-  await untilUp(child, port);
+  try {
+    await untilUp(child, port);
+  } catch (error) {
+    await killed(child);
+    throw error;
+  }
   return child;
 }
 
@@ -95,7 +100,11 @@ async function killed(child: ChildProcess): Promise<void> {
 export async function startRedisServer(options: RedisServerOptions = {}): Promise<RedisServer> {
   const directory = await mkdtemp(join(tmpdir(), 'latchkey-redis-'));
   const port = await freePort();
-  let child = await launch(port, directory, options);
+  const remove = () => rm(directory, { recursive: true, force: true });
+  let child = await launch(port, directory, options).catch(async (error: unknown) => {
+    await remove();
+    throw error;
+  });
   return {
     port,
     url: `redis://127.0.0.1:${port}`,
@@ -110,7 +119,7 @@ export async function startRedisServer(options: RedisServerOptions = {}): Promis
     },
     stop: async () => {
       await killed(child);
-      await rm(directory, { recursive: true, force: true });
+      await remove();
     },
   };
 }
