@@ -17,8 +17,9 @@ export type TimestampWindow = { readonly beforeMs: number; readonly afterMs: num
  */
 export function parseTimestamp(text: string): number | undefined {
   if (!isTimestampText(text)) return undefined;
-  const [year, month, day, hour] = [text.slice(0, 4), text.slice(4, 6), text.slice(6, 8), text.slice(8)].map(Number);
-  if (year === undefined || month === undefined || day === undefined || hour === undefined) return undefined;
+  const number = Number(text);
+  const [year, month] = [Math.floor(number / 1e6), Math.floor(number / 1e4) % 100];
+  const [day, hour] = [Math.floor(number / 100) % 100, number % 100];
   const date = new Date(Date.UTC(year, month - 1, day));
   const exists = date.getUTCFullYear() === year && date.getUTCMonth() === month - 1 && date.getUTCDate() === day;
   return exists && hour <= 24 ? date.getTime() + hour * HOUR_MS : undefined;
