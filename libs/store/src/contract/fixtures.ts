@@ -1,4 +1,4 @@
-import type { CertificateCredentials, DeviceRecord, DeviceState, SecretSlot } from '@latchkey/credential';
+import type { CertificateCredentials, DeviceState, SecretSlot } from '@latchkey/credential';
 import {
   type DeviceId,
   NO_REVISION,
@@ -102,11 +102,11 @@ export async function written(store: Store, write: Write): Promise<Revision> {
   return result.revision;
 }
 
-/** A record, or a state, as plain values with its secrets shown: secrets compare equal to any other otherwise. */
-export function shown(record: DeviceRecord | DeviceState | undefined): unknown {
-  return JSON.parse(
-    JSON.stringify(record ?? null, (_, value: unknown) => (value instanceof Secret ? value.reveal() : value)),
-  );
+/** A record, or any part of one, as plain values with its secrets shown: as they are, all secrets compare equal. */
+export function shown(value: unknown): unknown {
+  if (value instanceof Secret) return value.reveal();
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, part]) => [name, shown(part)]));
 }
 
 /** For one group of tests: stores that are ended after each test. */

@@ -41,7 +41,8 @@ export class WriteQueue {
 
   /** Starts the worker over a prepared and locked directory. */
   static async start(directory: string, committed: Committed): Promise<WriteQueue> {
-    const worker = new Worker(new URL('./worker.ts', import.meta.url), { workerData: directory });
+    // Without the flags of this process: some of them, such as --input-type, keep a thread from starting.
+    const worker = new Worker(new URL('./worker.ts', import.meta.url), { workerData: directory, execArgv: [] });
     await once(worker, 'message');
     return new WriteQueue(worker, committed);
   }
