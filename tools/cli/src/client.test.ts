@@ -13,14 +13,14 @@ import { CliError, explain } from './errors.ts';
 let dir: string;
 let server: Server;
 let admin: string;
-let handler: Partial<ServiceImpl<typeof DeviceService>>;
+let handler: NonNullable<Partial<ServiceImpl<typeof DeviceService>>['deleteDevice']>;
 
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'latchkey-client-'));
   await writeFile(join(dir, 'operator.token'), 'a-token\n');
-  handler = {};
+  handler = () => ({});
   const routes = connectNodeAdapter({
-    routes: (router) => router.service(DeviceService, { deleteDevice: (...args) => called('deleteDevice')(...args) }),
+    routes: (router) => router.service(DeviceService, { deleteDevice: (...args) => handler(...args) }),
   });
   server = createServer(routes);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -33,19 +33,13 @@ afterEach(async () => {
   await rm(dir, { recursive: true });
 });
 
-function called(name: 'deleteDevice'): NonNullable<ServiceImpl<typeof DeviceService>['deleteDevice']> {
-  return handler[name] ?? (() => ({}));
-}
-
 /** Calls that fail with these codes, and then succeed; the request ids that came. */
 function failing(...codes: readonly Code[]): string[] {
   const ids: string[] = [];
-  handler = {
-    deleteDevice: ({ requestId }) => {
-      const code = codes[ids.push(requestId) - 1];
-      if (code !== undefined) throw new ConnectError('the store is away', code);
-      return {};
-    },
+  handler = ({ requestId }) => {
+    const code = codes[ids.push(requestId) - 1];
+    if (code !== undefined) throw new ConnectError('the store is away', code);
+    return {};
   };
   return ids;
 }
@@ -60,11 +54,9 @@ const failure = (code: string, exitCode: number, message: string) =>
 
 test('the token goes with every call', async () => {
   const seen: (string | null)[] = [];
-  handler = {
-    deleteDevice: (_, context) => {
-      seen.push(context.requestHeader.get('authorization'));
-      return {};
-    },
+  handler = (_, context) => {
+    seen.push(context.requestHeader.get('authorization'));
+    return {};
   };
   await remove();
   expect(seen).toEqual(['Bearer a-token']);

@@ -34,6 +34,10 @@ const STOP_DEADLINE_MS = 15_000;
 export function createFleet(log: Log, signals: StopSignals): Fleet {
   const children: Child[] = [];
   const over = Promise.withResolvers<Ending | undefined>();
+  let cause: Ending | undefined;
+  void over.promise.then((ending) => {
+    cause = ending;
+  });
   signals.stop.addEventListener('abort', () => over.resolve(undefined));
   signals.kill.addEventListener('abort', () => {
     for (const child of children) child.signal('SIGKILL');
@@ -50,13 +54,13 @@ export function createFleet(log: Log, signals: StopSignals): Fleet {
     },
     stop: async () => {
       let clean = true;
-      for (const child of children.toReversed()) clean = (await stopChild(child, log)) && clean;
+      for (const child of children.toReversed()) clean = (await stopChild(child, log, cause)) && clean;
       return clean;
     },
   };
 }
 
-async function stopChild(child: Child, log: Log): Promise<boolean> {
+async function stopChild(child: Child, log: Log, cause: Ending | undefined): Promise<boolean> {
   child.signal('SIGTERM');
   const inTime = await within(STOP_DEADLINE_MS, child.ended);
   if (inTime === 'late') {
@@ -66,7 +70,8 @@ async function stopChild(child: Child, log: Log): Promise<boolean> {
   }
   // A service that was not up yet had no handler for the signal.
   const clean = inTime.code === 0 || inTime.how === 'signal SIGTERM';
-  if (!clean) log.say('error', describeEnding(inTime));
+  // What ended the launch has been told already.
+  if (!clean && inTime !== cause) log.say('error', describeEnding(inTime));
   return clean;
 }
 

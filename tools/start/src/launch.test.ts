@@ -1,9 +1,12 @@
 import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { launch } from './launch.ts';
 import { createLog } from './log.ts';
+
+// Each starts processes of Node, slowly so on a busy machine.
+vi.setConfig({ testTimeout: 30_000, hookTimeout: 30_000 });
 
 /** A service without a service: it does what every one of them does about its life, and tells its arguments. */
 const LIFE = `
@@ -101,6 +104,17 @@ test('a service that dies later stops the others, with code 1 and its last error
   expect(await run({ mqtt, onPrint: () => undefined })).toBe(1);
   expect(log).toContain(' start error mqtt ended with exit code 1: out of luck\n');
   expect(log).toContain(' auth  info  stopped by SIGTERM\n');
+});
+
+test('what ended the launch is told once', async () => {
+  expect(await run({ mqtt: `${LIFE} process.exit(2);` })).toBe(2);
+  expect(log.match(/mqtt ended/g)).toHaveLength(1);
+});
+
+test('a service that fails while it is stopped makes the launch a failure', async () => {
+  const auth = `${AUTH} process.removeAllListeners('SIGTERM').on('SIGTERM', () => { log('error', 'torn'); process.exit(1); });`;
+  expect(await run({ auth })).toBe(1);
+  expect(log).toContain(' start error auth ended with exit code 1: torn\n');
 });
 
 test('a service that ends by itself without an error is a failure as well', async () => {

@@ -48,7 +48,7 @@ export function readSettings(argv: readonly string[]): Settings {
     .addOption(addressOption('--admin <address>', 'listener for operators', '127.0.0.1:7480'))
     .addOption(addressOption('--mqtt <address>', 'listener for MQTT', '127.0.0.1:1883'))
     .addOption(addressOption('--mqtts <address>', 'listener for MQTT over TLS', '127.0.0.1:8883'))
-    .option('--insecure-listen', 'let --grpc and --admin be addresses that other machines can reach')
+    .option('--insecure-listen', 'let listeners without authenticated callers be reached from other machines')
     .option('--json', 'print one JSON line when everything listens, and logs as JSON lines')
     .addHelpText('after', '\nExit codes: 0 stopped as asked, 1 a service failed, 2 wrong settings.')
     .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : 2))
@@ -59,11 +59,10 @@ export function readSettings(argv: readonly string[]): Settings {
 function toSettings(options: Options): Settings {
   return {
     dataDir: resolve(options.dataDir),
-    commonArgs: ['--log-level', options.logLevel],
+    commonArgs: ['--log-level', options.logLevel, ...(options.insecureListen ? ['--insecure-listen'] : [])],
     authArgs: [
       ...['--grpc', formatAddress(options.grpc), '--admin', formatAddress(options.admin)],
       ...(options.store === undefined ? [] : ['--store', options.store]),
-      ...(options.insecureListen ? ['--insecure-listen'] : []),
     ],
     mqttArgs: ['--mqtt', formatAddress(options.mqtt), '--mqtts', formatAddress(options.mqtts)],
     json: options.json === true,

@@ -17,7 +17,7 @@ export function welcome(endpoints: Endpoints, isDefaultDir: boolean): string {
 Latchkey runs.
 
   MQTT      ${mqtt}
-  MQTTS     ${mqtts}, trusted by ${ca}
+  MQTTS     ${mqtts}, for clients that trust ${ca}
   gRPC      ${grpc}, for gateways
   admin     ${admin}, for operators
   token     ${token}

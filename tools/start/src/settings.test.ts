@@ -1,0 +1,53 @@
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import { expect, test, vi } from 'vitest';
+import { DEFAULT_DATA_DIR, PROJECT_DIR, readSettings } from './settings.ts';
+
+// Each starts processes of Node, slowly so on a busy machine.
+vi.setConfig({ testTimeout: 30_000, hookTimeout: 30_000 });
+
+const read = (line: string) => readSettings(['node', 'start', ...line.split(' ').filter((word) => word !== '')]);
+
+function start(...args: readonly string[]) {
+  return spawnSync(process.execPath, [join(import.meta.dirname, 'main.ts'), ...args], { encoding: 'utf8' });
+}
+
+test('everything is on this machine alone by default', () => {
+  expect(read('')).toEqual({
+    dataDir: DEFAULT_DATA_DIR,
+    commonArgs: ['--log-level', 'info'],
+    authArgs: ['--grpc', '127.0.0.1:7410', '--admin', '127.0.0.1:7480'],
+    mqttArgs: ['--mqtt', '127.0.0.1:1883', '--mqtts', '127.0.0.1:8883'],
+    json: false,
+  });
+});
+
+test('options reach the services that they are for', () => {
+  const rest = '--data-dir d --store redis://127.0.0.1:1 --insecure-listen --json --log-level warn';
+  expect(read(`--grpc 0 --admin [::1]:2 --mqtt 0.0.0.0:3 --mqtts 4 ${rest}`)).toEqual({
+    dataDir: join(process.cwd(), 'd'),
+    commonArgs: ['--log-level', 'warn', '--insecure-listen'],
+    authArgs: ['--grpc', '127.0.0.1:0', '--admin', '[::1]:2', '--store', 'redis://127.0.0.1:1'],
+    mqttArgs: ['--mqtt', '0.0.0.0:3', '--mqtts', '127.0.0.1:4'],
+    json: true,
+  });
+});
+
+test('the default data directory is the one of the project', () => {
+  expect(DEFAULT_DATA_DIR).toBe(join(PROJECT_DIR, '.latchkey'));
+});
+
+test.each([['--colour'], ['--mqtt', 'nowhere'], ['--log-level', 'loud'], ['more']])(
+  '%s is a wrong option',
+  (...args) => {
+    const { status, stdout, stderr } = start(...args);
+    expect([status, stdout]).toEqual([2, '']);
+    expect(stderr).toContain('error: ');
+  },
+);
+
+test('the help ends well', () => {
+  const { status, stdout } = start('--help');
+  expect(status).toBe(0);
+  expect(stdout).toContain('Exit codes: 0 stopped as asked, 1 a service failed, 2 wrong settings.');
+});
