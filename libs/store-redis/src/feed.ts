@@ -68,7 +68,11 @@ export class ChangeFeed {
     await this.#reached(change.position);
   }
 
-  /** The last change that the listeners heard of. */
+  /** The last entry of the log that the listeners heard of. */
+  get place(): LogPlace {
+    return this.#place ?? { position: 0, nonce: '' };
+  }
+
   #at(): number {
     return this.#place?.position ?? 0;
   }

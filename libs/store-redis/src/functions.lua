@@ -80,6 +80,65 @@ local function log(keys, args)
   return reply
 end
 
+-- KEYS: log, members (replica -> position that it reported), suspects (replica -> token of who suspects it).
+-- ARGV: replica, position and nonce of the last entry it has taken in.
+-- Answers {'1' if that entry stands there, lowest position that any member reported, the log's last entry or '',
+-- this server's time in ms}. A heartbeat that changes nothing writes nothing to the AOF.
+local function heartbeat(keys, args)
+  local log_key, members_key, suspects_key = unpack(keys)
+  local replica, position, nonce = unpack(args)
+  local last = redis.call('XREVRANGE', log_key, '+', '-', 'COUNT', 1)[1]
+  local end_position = last and string.sub(last[1], 3) or '0'
+  local known
+  if position == end_position then
+    known = (last and string.match(last[2][2], '^%S+') or '') == nonce
+  else
+    local item = position ~= '0' and redis.call('XRANGE', log_key, '0-' .. position, '0-' .. position)[1]
+    known = item and string.match(item[2][2], '^%S+') == nonce
+  end
+  redis.call('HDEL', suspects_key, replica) -- it lives: whoever suspects it must begin anew
+  if redis.call('ZSCORE', members_key, replica) then
+    redis.call('ZADD', members_key, known and position or '0', replica)
+  else
+    -- Not a member: it has no lease, and gets none before it has taken in all that is in the log now.
+    redis.call('ZADD', members_key, end_position, replica)
+  end
+  local floor = redis.call('ZRANGE', members_key, 0, 0, 'WITHSCORES')[2]
+  local time = redis.call('TIME')
+  local now_ms = string.format('%.0f', tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000))
+  return { known and '1' or '0', floor, last and text_of(last) or '', now_ms }
+end
+
+-- KEYS: members, suspects. ARGV: position, token. Marks the members that have not reported the position yet.
+local function suspect(keys, args)
+  local behind = redis.call('ZRANGEBYSCORE', keys[1], '-inf', '(' .. args[1])
+  for _, replica in ipairs(behind) do
+    redis.call('HSET', keys[2], replica, args[2])
+  end
+  return behind
+end
+
+-- KEYS: members, suspects. ARGV: token, replicas. Called a full wait after the marking, by the caller's own clock:
+-- whoever still carries the mark sent no heartbeat since, so its lease has ended. Answers how many were taken out.
+local function evict(keys, args)
+  local evicted = 0
+  for i = 2, #args do
+    if redis.call('HGET', keys[2], args[i]) == args[1] then
+      redis.call('ZREM', keys[1], args[i])
+      redis.call('HDEL', keys[2], args[i])
+      evicted = evicted + 1
+    end
+  end
+  return evicted
+end
+
+-- KEYS: members, suspects. ARGV: replica. It has stopped deciding.
+local function leave(keys, args)
+  redis.call('ZREM', keys[1], args[1])
+  redis.call('HDEL', keys[2], args[1])
+  return 1
+end
+
 -- KEYS: record. ARGV: expected revision, body. Answers 1 if the body was replaced; the header stays.
 local function reseal(keys, args)
   local record = redis.call('GET', keys[1])
@@ -92,3 +151,7 @@ end
 redis.register_function('lk_write', write)
 redis.register_function({ function_name = 'lk_log', callback = log, flags = { 'no-writes' } })
 redis.register_function('lk_reseal', reseal)
+redis.register_function('lk_heartbeat', heartbeat)
+redis.register_function('lk_suspect', suspect)
+redis.register_function('lk_evict', evict)
+redis.register_function('lk_leave', leave)

@@ -2,7 +2,16 @@ import { readFileSync } from 'node:fs';
 import { type DeviceId, type Revision, toRevision } from '@latchkey/kernel';
 import { type Change, type LogPlace, type LogSlice, StoreUnavailable } from '@latchkey/store';
 import { parseEntry } from './entry.ts';
-import { channelOf, IDS_KEY, LOG_KEY, OVERDUE_KEY, recordKey, replayKey } from './keys.ts';
+import {
+  channelOf,
+  IDS_KEY,
+  LOG_KEY,
+  MEMBERS_KEY,
+  OVERDUE_KEY,
+  recordKey,
+  replayKey,
+  SUSPECTS_KEY,
+} from './keys.ts';
 import type { Caller, Reply } from './session.ts';
 
 const SOURCE = readFileSync(new URL('./functions.lua', import.meta.url), 'utf8');
@@ -82,8 +91,7 @@ export async function callLog(caller: Caller, after: LogPlace, limit: number): P
     String(limit),
   ]);
   const [known, last, ...texts] = strings(reply, 'lk_log');
-  const end = last === undefined || last === '' ? { position: 0, nonce: '' } : placeOf(changeOf(last));
-  return { entries: known === '1' ? texts.map(changeOf) : undefined, end };
+  return { entries: known === '1' ? texts.map(changeOf) : undefined, end: endOf(last ?? '') };
 }
 
 /** Replaces a record's body if its revision is still the expected one; says whether it did. */
@@ -97,9 +105,51 @@ export async function callReseal(
   return (await caller.call(['FCALL', 'lk_reseal', '1', key, String(expectedRevision), bytesOf(body)])) === 1;
 }
 
+/** What a heartbeat learns. */
+export type HeartbeatReply = {
+  /** The reported entry stands in the log. */
+  readonly known: boolean;
+  /** Every member has reported this position, or a later one. */
+  readonly floor: number;
+  /** The log's last entry. */
+  readonly end: LogPlace;
+  /** The server's wall clock, milliseconds since the epoch. */
+  readonly serverMs: number;
+};
+
+/** Reports how far a replica has taken in the log, and learns how far it goes and how far all others are. */
+export async function callHeartbeat(caller: Caller, replica: string, { position, nonce }: LogPlace): Promise<HeartbeatReply> {
+  const keys = [LOG_KEY, MEMBERS_KEY, SUSPECTS_KEY];
+  const reply = await caller.call(['FCALL', 'lk_heartbeat', '3', ...keys, replica, String(position), nonce]);
+  const [known, floor, last, serverMs] = strings(reply, 'lk_heartbeat');
+  if (floor === undefined || last === undefined || serverMs === undefined) throw unexpected('lk_heartbeat');
+  return { known: known === '1', floor: Number(floor), end: endOf(last), serverMs: Number(serverMs) };
+}
+
+/** Marks the members that have not reported a position, and names them. */
+export async function callSuspect(caller: Caller, position: number, token: string): Promise<readonly string[]> {
+  const reply = await caller.call(['FCALL', 'lk_suspect', '2', MEMBERS_KEY, SUSPECTS_KEY, String(position), token]);
+  return strings(reply, 'lk_suspect');
+}
+
+/** Takes out the members that still carry the mark; answers how many. */
+export async function callEvict(caller: Caller, token: string, replicas: readonly string[]): Promise<number> {
+  return Number(await caller.call(['FCALL', 'lk_evict', '2', MEMBERS_KEY, SUSPECTS_KEY, token, ...replicas]));
+}
+
+/** Takes a replica out that decides no more. */
+export async function callLeave(caller: Caller, replica: string): Promise<void> {
+  await caller.call(['FCALL', 'lk_leave', '2', MEMBERS_KEY, SUSPECTS_KEY, replica]);
+}
+
 /** The place that stands behind a change. */
 export function placeOf(change: Change): LogPlace {
   return { position: change.position, nonce: change.nonce };
+}
+
+/** The log's end, from its last entry; an empty log ends before the first one. */
+function endOf(last: string): LogPlace {
+  return last === '' ? { position: 0, nonce: '' } : placeOf(changeOf(last));
 }
 
 function changeOf(text: string): Change {

@@ -24,7 +24,7 @@ export class Gate {
   }
 
   /** Lets no call begin any more, waits for those that run (each has its deadline), then does `last` once. */
-  close(last: () => void): Promise<void> {
+  close(last: () => Promise<void>): Promise<void> {
     this.#closing ??= Promise.allSettled(this.#running).then(last);
     return this.#closing;
   }

@@ -16,6 +16,12 @@ export const STORE_KEY = 'lk:store';
 /** The log of all devices. */
 export const LOG_KEY = `lk:${TAG}:log`;
 
+/** Sorted set of the replicas that may have a lease, by the position that each last reported. */
+export const MEMBERS_KEY = `lk:${TAG}:members`;
+
+/** Hash of members that seem gone, with the token of who suspects them. */
+export const SUSPECTS_KEY = `lk:${TAG}:suspects`;
+
 /** Sorted set of all device ids, for pages in their order. */
 export const IDS_KEY = `lk:${TAG}:ids`;
 

@@ -20,7 +20,8 @@ import { callLog, callReseal, callWrite, loadFunctions } from './functions.ts';
 import { Gate } from './gate.ts';
 import { greet, identify, recognise } from './greeting.ts';
 import { channelOf, keptKey, recordKey, replayKey } from './keys.ts';
-import { connectionLease } from './lease.ts';
+import { Janitor } from './janitor.ts';
+import { HeartbeatLease } from './lease.ts';
 import { Link, type Log } from './link.ts';
 import { Reads } from './reads.ts';
 import { idsPage, overdueIds, parseReplay, replayContent } from './rows.ts';
@@ -45,6 +46,8 @@ type Parts = {
   readonly reading: Link;
   readonly reads: Reads;
   readonly feed: ChangeFeed;
+  readonly lease: HeartbeatLease;
+  readonly janitor: Janitor;
   readonly keyring: Keyring;
   readonly random: Random;
 };
@@ -57,6 +60,7 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<Store>
   const { url, keyring, clock, random, log = () => {} } = options;
   const shared = { address: parseRedisUrl(url), clock, random, log };
   const feed = new ChangeFeed();
+  const lease = new HeartbeatLease({ feed, clock, log, onLaggard: (position) => janitor.look(position) });
   let storeId: string | undefined;
   const control = await Link.open({
     ...shared,
@@ -68,13 +72,17 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<Store>
       await recognise(session, storeId);
       await loadFunctions(session, first ? 'REPLACE' : 'KEEP');
       await feed.follow(session, channelOf(storeId));
+      await lease.begin(session);
     },
+  });
+  const janitor = new Janitor(control, clock, (count) => {
+    lease.figures.evicted += count;
   });
   const known = String(storeId);
   try {
     const prepare = (session: Session) => recognise(session, known);
     const reading = await Link.open({ ...shared, purpose: 'reads', prepare });
-    return storeOf({ storeId: known, control, reading, reads: new Reads(reading), feed, keyring, random });
+    return storeOf({ storeId: known, control, reading, reads: new Reads(reading), feed, lease, janitor, keyring, random });
   } catch (error) {
     control.close();
     throw error;
@@ -86,15 +94,14 @@ function bounded(limit: number): number {
 }
 
 function storeOf(parts: Parts): Store {
-  const { storeId, control, reading, feed } = parts;
+  const { storeId, control, reading, feed, lease, janitor } = parts;
   const gate = new Gate();
   return {
     storeId,
-    lease: connectionLease(control),
+    lease,
     read: (deviceId) => gate.run(() => recordOf(parts, deviceId)),
     write: (write) => gate.run(() => written(parts, write)),
-    // With one replica no one else decides. That other replicas have heard of it is not promised by this lease.
-    settled: () => gate.run(() => Promise.resolve()),
+    settled: (position) => gate.run(() => lease.settled(position)),
     replayed: (deviceId, key) =>
       gate.run(async () => {
         const text = await textAt(reading, replayKey(deviceId, key));
@@ -116,7 +123,9 @@ function storeOf(parts: Parts): Store {
       }),
     reseal: (after, limit) => gate.run(() => resealed(parts, after, bounded(limit))),
     close: () =>
-      gate.close(() => {
+      gate.close(async () => {
+        janitor.close();
+        await lease.leave().catch(() => undefined); // Redis is away: the others wait this replica out
         control.close();
         reading.close();
       }),
