@@ -1,4 +1,4 @@
-import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { systemClock } from '@latchkey/kernel';
 import { AuthenticateRequestSchema, AuthenticateResponseSchema, Protocol } from '@latchkey/protocol/v1';
@@ -15,6 +15,7 @@ const SIZES = {
   full: { devices: 20_000, perRound: 1_500, rounds: 25 },
   quick: { devices: 2_000, perRound: 700, rounds: 13 },
 };
+const EMPTY_SERVER = fileURLToPath(import.meta.resolve('./empty-server.ts'));
 const AIM = { bound: 'at_least', value: 0.85 } as const;
 const SEED = 2;
 
@@ -35,7 +36,7 @@ export const unarySuite: Suite = async (plan) => {
   plan.say(`unary: ${devices} devices, ${rounds} rounds of ${roundMs} ms`);
   const timestamp = timestampOf(systemClock.now());
   const auth = await startAuthServer(plan.processes, devices);
-  const empty = await plan.processes.start(join(import.meta.dirname, 'empty-server.ts'), []);
+  const empty = await plan.processes.start(EMPTY_SERVER, []);
   await activate(auth, devices, timestamp);
   const drawn = zipfIndexes(devices * REQUESTS_PER_DEVICE, devices, seededUniform(SEED));
   const requests = Array.from(drawn, (index) => requestOf(index, timestamp));
