@@ -1,137 +1,216 @@
-import type { DeviceRecord } from '@latchkey/credential';
-import type { DeviceId } from '@latchkey/kernel';
-import { LRUCache } from 'lru-cache';
+import type { X509Certificate } from 'node:crypto';
+import {
+  activate,
+  bindFingerprint,
+  type Decision,
+  type DeviceRecord,
+  denied,
+  isRefusal,
+  type Proof,
+  type Protocol,
+  type Verdict,
+  type VerifySettings,
+  verify,
+} from '@latchkey/credential';
+import { type Clock, CREDENTIAL_ID_BYTES, type DeviceId, type Random, toCredentialId } from '@latchkey/kernel';
+import type { Store, Write } from '@latchkey/store';
+import { type RecordStats, Records } from './records.ts';
 
-/** A record as it was read: what a decision is made on, and how it is told whether it still may be. */
-export type Sighting = {
+/** One device's attempt. */
+export type Question = {
   readonly deviceId: DeviceId;
-  /** Undefined: there is no such device. */
-  readonly record: DeviceRecord | undefined;
-  /** Monotonic milliseconds when the read was sent. */
-  readonly readAtMs: number;
-  readonly bucket: number;
-  readonly generation: number;
-  readonly epoch: number;
+  readonly protocol: Protocol;
+  readonly proof: Proof;
 };
 
-/** How the cache has done since the start. */
-export type RecordStats = {
-  hits: number;
-  misses: number;
-  /** Questions that waited for a read that was already under way. */
-  joins: number;
+/** A decision, and how old the record was that it was made on. */
+export type Answer = {
+  readonly decision: Decision;
+  /** Milliseconds since the record's read was sent; 0: read for this question. */
+  readonly cacheAgeMs: number;
 };
 
-/** What the cache needs. */
-export type RecordsOptions = {
-  readonly read: (deviceId: DeviceId) => Promise<DeviceRecord | undefined>;
-  readonly monotonic: () => number;
-  /** Devices to remember. */
+/** What Authenticate would decide, and what it would write. */
+export type Trial = {
+  readonly decision: Decision;
+  readonly wouldActivate: boolean;
+  readonly wouldBind: boolean;
+};
+
+/** No decision can be made; it says nothing about the device. */
+export class NoDecision extends Error {
+  override readonly name = 'NoDecision';
+}
+
+/** What a verifier works on. */
+export type VerifierOptions = {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly settings: VerifySettings;
+  /** The CAs that are trusted at this moment. */
+  readonly trustedCas: () => readonly X509Certificate[];
+  /** Devices to keep in memory. */
   readonly maxRecords: number;
 };
 
-/** Buckets of the generation table: 256 KiB in all; two devices sharing one cost each other a read now and then. */
-const BUCKETS = 65_536;
+/** How often a decision is begun anew when the record changed under it; a device that is reset so fast is under test. */
+const MAX_ATTEMPTS = 8;
 
-/** Ids to remember that name no device: enough for a few broken clients, too few for a scan of ids to fill memory. */
-const MAX_UNKNOWN = 10_000;
+/** How long a question waits in all for a lost lease to come back: under every gateway's own deadline. */
+const LEASE_WAIT_MS = 700;
 
-/**
- * Records by device, cached and coalesced; verdicts never. An invalidation marks the device's bucket, so that a read
- * which was sent before it can neither fill the cache nor be decided on, whenever it comes back.
- */
-export class Records {
-  readonly stats: RecordStats = { hits: 0, misses: 0, joins: 0 };
-  readonly #options: RecordsOptions;
-  readonly #known: LRUCache<DeviceId, Sighting>;
-  // Apart, so that a scan of ids does not push out the records of real devices.
-  readonly #unknown = new LRUCache<DeviceId, Sighting>({ max: MAX_UNKNOWN });
-  readonly #reads = new Map<DeviceId, { readonly ticket: Sighting; readonly done: Promise<Sighting> }>();
-  readonly #generations = new Uint32Array(BUCKETS);
-  #epoch = 0;
+/** Questions that wait for the store or the lease: beyond this, a store that has stopped answering would only pile up memory. */
+const MAX_WAITING = 50_000;
 
-  constructor(options: RecordsOptions) {
+/** Decides on proofs. One per process; it hears every change of its store. */
+export class Verifier {
+  readonly #store: Store;
+  readonly #options: VerifierOptions;
+  readonly #records: Records;
+  readonly #stopListening: () => void;
+  #waiting = 0;
+
+  constructor(options: VerifierOptions) {
     this.#options = options;
-    this.#known = new LRUCache({ max: options.maxRecords });
+    this.#store = options.store;
+    const records = new Records({
+      read: options.store.read,
+      monotonic: options.clock.monotonic,
+      maxRecords: options.maxRecords,
+    });
+    this.#records = records;
+    this.#stopListening = options.store.listen({
+      changed: ({ deviceId }) => records.invalidate(deviceId),
+      lost: () => records.invalidateAll(),
+    });
   }
 
-  /** The sighting in the cache, if nothing was invalidated since. */
-  cached(deviceId: DeviceId): Sighting | undefined {
-    const sighting = this.#known.get(deviceId) ?? this.#unknown.get(deviceId);
-    if (sighting === undefined || !this.isCurrent(sighting)) return undefined;
-    this.stats.hits += 1;
-    return sighting;
+  /** How the cache has done. */
+  get stats(): Readonly<RecordStats> {
+    return this.#records.stats;
+  }
+
+  /** Devices in memory. */
+  get size(): number {
+    return this.#records.size;
   }
 
   /**
-   * Reads the record, or joins a read that is still current. Rejects as the store does. Callers bound the reads under
-   * way: each waits for one at a time.
+   * Decides on a proof; the first success activates the device, durably, before it is granted. Answers at once when
+   * the record is in memory. Throws or rejects with NoDecision, or as the store does.
    */
-  read(deviceId: DeviceId): Promise<Sighting> {
-    const running = this.#reads.get(deviceId);
-    if (running !== undefined && this.isCurrent(running.ticket)) {
-      this.stats.joins += 1;
-      return running.done;
-    }
-    this.stats.misses += 1;
-    const ticket = this.#ticket(deviceId);
-    const done = this.#fill(ticket);
-    this.#reads.set(deviceId, { ticket, done });
-    return done;
+  authenticate(question: Question): Answer | Promise<Answer> {
+    return this.#fromMemory(question) ?? this.#waitFor(question);
   }
 
-  /** Whether a decision on this sighting may be made now: nothing about the device was invalidated since it was sent for. */
-  isCurrent(sighting: Sighting): boolean {
-    return sighting.epoch === this.#epoch && sighting.generation === this.#generations[sighting.bucket];
-  }
-
-  /** Forgets a device: its record changed. */
-  invalidate(deviceId: DeviceId): void {
-    const bucket = bucketOf(deviceId);
-    this.#generations[bucket] = ((this.#generations[bucket] ?? 0) + 1) >>> 0;
-    this.#known.delete(deviceId);
-    this.#unknown.delete(deviceId);
-  }
-
-  /** Forgets everything: changes may have been missed. */
-  invalidateAll(): void {
-    this.#epoch += 1;
-    this.#known.clear();
-    this.#unknown.clear();
-  }
-
-  /** How many devices are remembered. */
-  get size(): number {
-    return this.#known.size;
-  }
-
-  #ticket(deviceId: DeviceId): Sighting {
-    const bucket = bucketOf(deviceId);
+  /** Decides on a fresh record as `authenticate` would, and changes nothing. */
+  async tryProof(question: Question): Promise<Trial> {
+    const record = await this.#store.read(question.deviceId);
+    const verdict = this.#verify(record, question);
+    const wouldBind = verdict.kind === 'BIND';
+    const bound = wouldBind && record !== undefined ? this.#bound(record, verdict.fingerprint) : record;
+    const final = wouldBind ? this.#verify(bound, question) : verdict;
     return {
-      deviceId,
-      record: undefined,
-      readAtMs: this.#options.monotonic(),
-      bucket,
-      generation: this.#generations[bucket] ?? 0,
-      epoch: this.#epoch,
+      decision: decisionOf(final, bound, false),
+      wouldActivate: final.kind === 'GRANT' && final.activate,
+      wouldBind,
     };
   }
 
-  async #fill(ticket: Sighting): Promise<Sighting> {
-    const { deviceId } = ticket;
+  /** Hears no more changes. */
+  close(): void {
+    this.#stopListening();
+  }
+
+  #fromMemory(question: Question): Answer | undefined {
+    if (!this.#store.lease.holds()) return undefined;
+    const sighting = this.#records.cached(question.deviceId);
+    if (sighting === undefined) return undefined;
+    const verdict = this.#verify(sighting.record, question);
+    if (this.#needsWrite(verdict)) return undefined;
+    // The clock is read again: a process that was stopped while it verified has lost its lease without knowing.
+    if (!this.#store.lease.holds() || !this.#records.isCurrent(sighting)) return undefined;
+    return {
+      decision: decisionOf(verdict, sighting.record, false),
+      cacheAgeMs: this.#options.clock.monotonic() - sighting.readAtMs,
+    };
+  }
+
+  async #waitFor(question: Question): Promise<Answer> {
+    if (this.#waiting >= MAX_WAITING) throw new NoDecision('too many questions wait for the store');
+    this.#waiting += 1;
     try {
-      const record = await this.#options.read(deviceId);
-      const sighting = { ...ticket, record };
-      if (this.isCurrent(sighting)) (record === undefined ? this.#unknown : this.#known).set(deviceId, sighting);
-      return sighting;
+      return await this.#fromStore(question);
     } finally {
-      if (this.#reads.get(deviceId)?.ticket === ticket) this.#reads.delete(deviceId);
+      this.#waiting -= 1;
     }
+  }
+
+  async #fromStore(question: Question): Promise<Answer> {
+    const { lease } = this.#store;
+    const leaseDeadlineMs = this.#options.clock.monotonic() + LEASE_WAIT_MS;
+    let activatedNow = false;
+    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+      if (!lease.holds()) await this.#leaseBy(leaseDeadlineMs);
+      const cached = this.#records.cached(question.deviceId);
+      const sighting = cached ?? (await this.#records.read(question.deviceId));
+      const verdict = this.#verify(sighting.record, question);
+      if (sighting.record !== undefined && this.#needsWrite(verdict)) {
+        const written = await this.#effect(sighting.record, verdict);
+        activatedNow ||= written && verdict.kind === 'GRANT';
+        continue; // decided on what is written now
+      }
+      if (!lease.holds() || !this.#records.isCurrent(sighting)) continue;
+      const cacheAgeMs = cached === undefined ? 0 : this.#options.clock.monotonic() - sighting.readAtMs;
+      return { decision: decisionOf(verdict, sighting.record, activatedNow), cacheAgeMs };
+    }
+    throw new NoDecision('the device changes faster than it can be decided on');
+  }
+
+  async #leaseBy(deadlineMs: number): Promise<void> {
+    const waitMs = deadlineMs - this.#options.clock.monotonic();
+    if (waitMs <= 0 || !(await this.#store.lease.waitFor(waitMs))) throw new NoDecision('this replica has no lease');
+  }
+
+  #verify(record: DeviceRecord | undefined, { proof, protocol }: Question): Verdict {
+    const { clock, settings, trustedCas } = this.#options;
+    return verify(record, proof, { nowMs: clock.now(), protocol, settings, trustedCas: trustedCas() });
+  }
+
+  #needsWrite(verdict: Verdict): boolean {
+    return verdict.kind === 'BIND' || (verdict.kind === 'GRANT' && verdict.activate);
+  }
+
+  #bound(record: DeviceRecord, fingerprint: string): DeviceRecord {
+    const { clock, random } = this.#options;
+    const credentialId = toCredentialId(random(CREDENTIAL_ID_BYTES));
+    const bound = bindFingerprint(record, { credentialId, fingerprint, nowMs: clock.now() });
+    if (isRefusal(bound)) throw new Error(`a verdict to bind that cannot be bound: ${bound.refused}`);
+    return { ...record, ...bound };
+  }
+
+  /** Writes what the verdict asks for, if the record is still the one it was made on. */
+  async #effect(record: DeviceRecord, verdict: Verdict): Promise<boolean> {
+    const binds = verdict.kind === 'BIND';
+    const write: Write = {
+      deviceId: record.deviceId,
+      expectedRevision: record.revision,
+      state: binds ? this.#bound(record, verdict.fingerprint) : activate(record, this.#options.clock.now()),
+      kind: binds ? 'BOUND' : 'ACTIVATED',
+      effect: { close: 'NONE' },
+      replay: undefined,
+    };
+    const { outcome } = await this.#store.write(write);
+    // Another replica wrote it, and its change is still on the way: what is in memory would only conflict again.
+    if (outcome !== 'WRITTEN') this.#records.invalidate(record.deviceId);
+    return outcome === 'WRITTEN';
   }
 }
 
-function bucketOf(deviceId: DeviceId): number {
-  let hash = 0;
-  for (let at = 0; at < deviceId.length; at++) hash = (Math.imul(hash, 31) + deviceId.charCodeAt(at)) | 0;
-  return (hash ^ (hash >>> 16)) & (BUCKETS - 1);
+function decisionOf(verdict: Verdict, record: DeviceRecord | undefined, activatedNow: boolean): Decision {
+  if (verdict.kind === 'DENY') return denied(verdict.reason);
+  if (verdict.kind === 'BIND' || record === undefined) throw new Error('a binding is written before it is decided on');
+  const { slot, credentialId } = verdict;
+  return { granted: true, slot, credentialId, revision: record.revision, activatedNow, expiresAtMs: undefined };
 }
