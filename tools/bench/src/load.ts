@@ -39,9 +39,9 @@ export class Caller {
     return this.#callWhile(() => performance.now() < endMs);
   }
 
-  /** Sends each request once. */
-  async callOnce(): Promise<void> {
-    let left = this.#load.requests.length;
+  /** Calls so many times. Rejects as `callFor` does. */
+  async callTimes(times: number): Promise<void> {
+    let left = times;
     await this.#callWhile(() => left-- > 0);
   }
 

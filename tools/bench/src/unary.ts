@@ -13,7 +13,7 @@ import { seededUniform, zipfIndexes } from './zipf.ts';
 /** A round is so many milliseconds. Many short rounds: a neighbour's burst then spoils few of them, and not the median. */
 const SIZES = {
   full: { devices: 20_000, perRound: 1_500, rounds: 25 },
-  quick: { devices: 2_000, perRound: 700, rounds: 13 },
+  quick: { devices: 2_000, perRound: 700, rounds: 9 },
 };
 const EMPTY_SERVER = fileURLToPath(import.meta.resolve('./empty-server.ts'));
 const AIM = { bound: 'at_least', value: 0.85 } as const;
@@ -22,8 +22,8 @@ const SEED = 2;
 /** Requests prepared for each device: enough that Zipf's tail comes up. */
 const REQUESTS_PER_DEVICE = 4;
 
-/** Before the first round: a server's code is compiled as it runs. */
-const WARM_UP_MS = 2_000;
+/** Calls before the first round: a server's code is compiled as it runs, and settles after some 10,000 calls. */
+const WARM_UP_CALLS = 20_000;
 
 /**
  * Authenticate of the auth service, warm, against the same method answered with an empty message. Each server is a
@@ -42,7 +42,7 @@ export const unarySuite: Suite = async (plan) => {
   const requests = Array.from(drawn, (index) => requestOf(index, timestamp));
   const emptyCaller = new Caller({ address: empty.field('grpc'), requests, isRight: ({ length }) => length === 0 });
   const authCaller = new Caller({ address: auth.field('grpc'), requests, isRight: isGrant });
-  for (const caller of [emptyCaller, authCaller]) await caller.callFor(WARM_UP_MS * plan.scale);
+  for (const caller of [emptyCaller, authCaller]) await caller.callTimes(WARM_UP_CALLS * plan.scale);
   const sides = { a: () => roundOf(empty, emptyCaller, roundMs), b: () => roundOf(auth, authCaller, roundMs) };
   const pairs = await alternate(rounds, sides, ({ a, b }) =>
     plan.say(`unary: empty ${cpuUs(a).toFixed(1)} us, Authenticate ${cpuUs(b).toFixed(1)} us`),
@@ -68,7 +68,7 @@ export const unarySuite: Suite = async (plan) => {
 async function activate(auth: Server, devices: number, timestamp: string): Promise<void> {
   const requests = Array.from({ length: devices }, (_, index) => requestOf(index, timestamp));
   const caller = new Caller({ address: auth.field('grpc'), requests, isRight: isGrant });
-  await caller.callOnce();
+  await caller.callTimes(devices);
   caller.close();
 }
 
