@@ -4,7 +4,7 @@ import { denied, granted } from '@latchkey/gateway-kit/testing';
 import { type AuthenticateRequest, ChangeKind, DenyReason, Protocol, SessionEffect } from '@latchkey/protocol/v1';
 import { connect, type MqttClient } from 'mqtt';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
-import { type Bench, closed, dial, dialIn, login, mosquittoPub, startBench, until } from './testing.ts';
+import { type Bench, closed, dial, dialIn, login, mosquittoPub, startBench, until } from './test-bench.ts';
 
 let bench: Bench;
 const ends: (() => unknown)[] = [];

@@ -2,7 +2,7 @@ import { connect } from 'node:net';
 import { denied, granted } from '@latchkey/gateway-kit/testing';
 import { DenyReason, SessionEffect } from '@latchkey/protocol/v1';
 import { afterEach, expect, test } from 'vitest';
-import { closed, dial, dialIn, login, startBench, until } from './testing.ts';
+import { closed, dial, dialIn, login, startBench, until } from './test-bench.ts';
 
 const ends: (() => unknown)[] = [];
 afterEach(async () => {

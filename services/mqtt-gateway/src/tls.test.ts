@@ -9,7 +9,7 @@ import { type AuthenticateRequest, ChangeKind, DenyReason, SessionEffect } from 
 import * as x509 from '@peculiar/x509';
 import type { IClientOptions } from 'mqtt';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
-import { type Bench, closed, dial, dialIn, login, mosquittoPub, startBench } from './testing.ts';
+import { type Bench, closed, dial, dialIn, login, mosquittoPub, startBench } from './test-bench.ts';
 
 type Pair = { readonly cert: string; readonly key: string };
 
