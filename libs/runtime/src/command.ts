@@ -2,11 +2,13 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { type Address, parseAddress } from './listen.ts';
 import { LOG_LEVELS } from './log.ts';
 
-/** A service's command line: each option may also come from the environment, as its help says. Unknown ones are refused. */
+/** A service's command line: each option may also come from the environment, as its help says. Unknown ones are refused
+ * with exit code 2. */
 export function serviceCommand(name: string, description: string): Command {
   return new Command(name)
     .description(description)
     .showHelpAfterError('(--help lists the options)')
+    .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : 2))
     .addOption(
       new Option('--log-level <level>', 'how much to log')
         .choices(LOG_LEVELS)

@@ -37,7 +37,8 @@ function onStop(log: Log, running: Running): void {
     if (stopping) return;
     stopping = true;
     log.info({ signal }, 'stopping');
-    setTimeout(() => fail(log, new Error(`not stopped within ${STOP_DEADLINE_MS} ms`)), STOP_DEADLINE_MS).unref();
+    // Not unref'd: a stop that hangs with nothing left to wait for would end as if it had succeeded.
+    setTimeout(() => fail(log, new Error(`not stopped within ${STOP_DEADLINE_MS} ms`)), STOP_DEADLINE_MS);
     running.stop().then(
       () => {
         log.info({}, 'stopped');

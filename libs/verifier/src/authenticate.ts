@@ -14,7 +14,7 @@ import {
 } from '@latchkey/credential';
 import { type Clock, CREDENTIAL_ID_BYTES, type DeviceId, type Random, toCredentialId } from '@latchkey/kernel';
 import type { Store, Write } from '@latchkey/store';
-import { type RecordStats, Records, TooManyReads } from './records.ts';
+import { type RecordStats, Records } from './records.ts';
 
 /** One device's attempt. */
 export type Question = {
@@ -57,8 +57,11 @@ export type VerifierOptions = {
 /** How often a decision is begun anew when the record changed under it; a device that is reset so fast is under test. */
 const MAX_ATTEMPTS = 8;
 
-/** How long a question waits for a lost lease to come back: under every gateway's own deadline. */
+/** How long a question waits in all for a lost lease to come back: under every gateway's own deadline. */
 const LEASE_WAIT_MS = 700;
+
+/** Questions that wait for the store or the lease: beyond this, a store that has stopped answering would only pile up memory. */
+const MAX_WAITING = 50_000;
 
 /** Decides on proofs. One per process; it hears every change of its store. */
 export class Verifier {
@@ -66,6 +69,7 @@ export class Verifier {
   readonly #options: VerifierOptions;
   readonly #records: Records;
   readonly #stopListening: () => void;
+  #waiting = 0;
 
   constructor(options: VerifierOptions) {
     this.#options = options;
@@ -97,7 +101,7 @@ export class Verifier {
    * the record is in memory. Throws or rejects with NoDecision, or as the store does.
    */
   authenticate(question: Question): Answer | Promise<Answer> {
-    return this.#fromMemory(question) ?? this.#fromStore(question);
+    return this.#fromMemory(question) ?? this.#waitFor(question);
   }
 
   /** Decides on a fresh record as `authenticate` would, and changes nothing. */
@@ -133,13 +137,24 @@ export class Verifier {
     };
   }
 
+  async #waitFor(question: Question): Promise<Answer> {
+    if (this.#waiting >= MAX_WAITING) throw new NoDecision('too many questions wait for the store');
+    this.#waiting += 1;
+    try {
+      return await this.#fromStore(question);
+    } finally {
+      this.#waiting -= 1;
+    }
+  }
+
   async #fromStore(question: Question): Promise<Answer> {
     const { lease } = this.#store;
+    const leaseDeadlineMs = this.#options.clock.monotonic() + LEASE_WAIT_MS;
     let activatedNow = false;
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-      if (!lease.holds() && !(await lease.waitFor(LEASE_WAIT_MS))) throw new NoDecision('this replica has no lease');
+      if (!lease.holds()) await this.#leaseBy(leaseDeadlineMs);
       const cached = this.#records.cached(question.deviceId);
-      const sighting = cached ?? (await this.#read(question.deviceId));
+      const sighting = cached ?? (await this.#records.read(question.deviceId));
       const verdict = this.#verify(sighting.record, question);
       if (sighting.record !== undefined && this.#needsWrite(verdict)) {
         const written = await this.#effect(sighting.record, verdict);
@@ -153,13 +168,9 @@ export class Verifier {
     throw new NoDecision('the device changes faster than it can be decided on');
   }
 
-  async #read(deviceId: DeviceId): ReturnType<Records['read']> {
-    try {
-      return await this.#records.read(deviceId);
-    } catch (error) {
-      if (error instanceof TooManyReads) throw new NoDecision(error.message);
-      throw error;
-    }
+  async #leaseBy(deadlineMs: number): Promise<void> {
+    const waitMs = deadlineMs - this.#options.clock.monotonic();
+    if (waitMs <= 0 || !(await this.#store.lease.waitFor(waitMs))) throw new NoDecision('this replica has no lease');
   }
 
   #verify(record: DeviceRecord | undefined, { proof, protocol }: Question): Verdict {
@@ -190,7 +201,10 @@ export class Verifier {
       effect: { close: 'NONE' },
       replay: undefined,
     };
-    return (await this.#store.write(write)).outcome === 'WRITTEN';
+    const { outcome } = await this.#store.write(write);
+    // Another replica wrote it, and its change is still on the way: what is in memory would only conflict again.
+    if (outcome !== 'WRITTEN') this.#records.invalidate(record.deviceId);
+    return outcome === 'WRITTEN';
   }
 }
 

@@ -36,14 +36,6 @@ const BUCKETS = 65_536;
 /** Ids to remember that name no device: enough for a few broken clients, too few for a scan of ids to fill memory. */
 const MAX_UNKNOWN = 10_000;
 
-/** Reads under way: beyond this, a store that has stopped answering would only pile up memory. */
-const MAX_READS_IN_FLIGHT = 50_000;
-
-/** More reads are under way than may be. */
-export class TooManyReads extends Error {
-  override readonly name = 'TooManyReads';
-}
-
 /**
  * Records by device, cached and coalesced; verdicts never. An invalidation marks the device's bucket, so that a read
  * which was sent before it can neither fill the cache nor be decided on, whenever it comes back.
@@ -71,15 +63,16 @@ export class Records {
     return sighting;
   }
 
-  /** Reads the record, or joins a read that is still current. Rejects as the store does, or with TooManyReads. */
+  /**
+   * Reads the record, or joins a read that is still current. Rejects as the store does. Callers bound the reads under
+   * way: each waits for one at a time.
+   */
   read(deviceId: DeviceId): Promise<Sighting> {
     const running = this.#reads.get(deviceId);
     if (running !== undefined && this.isCurrent(running.ticket)) {
       this.stats.joins += 1;
       return running.done;
     }
-    if (this.#reads.size >= MAX_READS_IN_FLIGHT)
-      return Promise.reject(new TooManyReads('too many reads are under way'));
     this.stats.misses += 1;
     const ticket = this.#ticket(deviceId);
     const done = this.#fill(ticket);

@@ -13,6 +13,8 @@ import type { DecisionMetrics } from './metrics.ts';
 import { readQuestion } from './question.ts';
 import type { createWatch } from './watch.ts';
 
+const MAX_UINT32 = 0xffff_ffff;
+
 /** The part of AuthenticationService that is served. */
 export function authenticationService(options: {
   readonly verifier: Verifier;
@@ -25,7 +27,10 @@ export function authenticationService(options: {
     const { decision, cacheAgeMs } = answer;
     decisions.count(decision);
     if (!decision.granted) log.debug({ deviceId, reason: decision.reason }, 'denied');
-    return create(AuthenticateResponseSchema, { decision: toDecision(decision), cacheAgeMs: Math.round(cacheAgeMs) });
+    return create(AuthenticateResponseSchema, {
+      decision: toDecision(decision),
+      cacheAgeMs: Math.min(Math.round(cacheAgeMs), MAX_UINT32), // a record may lie in memory for longer than 49 days
+    });
   };
   return {
     authenticate(request) {

@@ -74,7 +74,11 @@ export function readConfig(argv: readonly string[], sealingKeys: string | undefi
     .addOption(
       new Option('--key-command <command>', 'a command that prints the sealing keys').env('LATCHKEY_KEY_COMMAND'),
     )
-    .option('--new-operator-token', 'make a new operator token; the old one is void at once', false)
+    .option(
+      '--new-operator-token',
+      'make a new operator token; the old one is void here at once, in other replicas once they restart',
+      false,
+    )
     .option('--require-trusted-ca', 'demand a chain to a trusted CA from every certificate', false)
     .addOption(
       numberOption('--timestamp-early-minutes <n>', 'how long before its hour a checked timestamp passes', {

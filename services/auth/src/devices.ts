@@ -11,7 +11,14 @@ import {
   unfreeze,
   updateSettings,
 } from '@latchkey/credential';
-import { CREDENTIAL_ID_BYTES, type CredentialId, Secret, toCredentialId } from '@latchkey/kernel';
+import {
+  CREDENTIAL_ID_BYTES,
+  type CredentialId,
+  type DeviceId,
+  parseDeviceId,
+  Secret,
+  toCredentialId,
+} from '@latchkey/kernel';
 import {
   type CreateDeviceRequest,
   CreateDeviceRequestSchema,
@@ -131,11 +138,18 @@ function firstCredential(
 
 async function list({ store }: Ports, request: ListDevicesRequest): Promise<ListDevicesResponse> {
   const { records, next } = await store.list({
-    after: request.pageToken === '' ? undefined : readDeviceId(request.pageToken),
+    after: readPageToken(request.pageToken),
     prefix: request.idPrefix,
     limit: request.pageSize === 0 ? PAGE_SIZE : request.pageSize,
   });
   return create(ListDevicesResponseSchema, { devices: records.map(toDevice), nextPageToken: next ?? '' });
+}
+
+function readPageToken(text: string): DeviceId | undefined {
+  const after = parseDeviceId(text);
+  if (after === undefined && text !== '')
+    throw new RpcError(status.INVALID_ARGUMENT, 'page_token: not one of this service');
+  return after;
 }
 
 type DeviceChange = {

@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process';
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, fsyncSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { promisify } from 'node:util';
 import type { Random } from '@latchkey/kernel';
 import { SettingsError } from '@latchkey/runtime';
@@ -30,6 +31,9 @@ export async function loadKeys(source: KeySource, random: Random): Promise<Loade
     return { keyring: parseKeyring(await keyText(source)), undo };
   } catch (error) {
     if (error instanceof KeyringError) throw new SettingsError(`sealing keys: ${error.message}`);
+    // A path that cannot be used; the message of the system names it.
+    if (source.from === 'FILE' && error instanceof Error && 'syscall' in error)
+      throw new SettingsError(`--key-file: ${error.message}`);
     throw error;
   }
 }
@@ -63,10 +67,18 @@ async function commandOutput(command: string): Promise<string> {
   }
 }
 
+function syncDirectory(path: string): void {
+  const directory = openSync(path, 'r');
+  fsyncSync(directory);
+  closeSync(directory);
+}
+
 /** False: there is a file. */
 function makeKeyFile(path: string, random: Random): boolean {
   try {
-    writeFileSync(path, `${generateKeyLine('k1', random)}\n`, { mode: 0o600, flag: 'wx' });
+    // On the disk before anything is sealed: a power cut must not leave sealed records without their key.
+    writeFileSync(path, `${generateKeyLine('k1', random)}\n`, { mode: 0o600, flag: 'wx', flush: true });
+    syncDirectory(dirname(path));
     return true;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;

@@ -33,8 +33,14 @@ export function readDeviceId(text: string): DeviceId {
   return deviceId;
 }
 
+/** Counts as protovalidate does: a character beyond U+FFFF is one, and two in a string's length. */
+function isWithin(text: string, maxChars: number): boolean {
+  if (text.length <= maxChars) return true;
+  return text.length <= 2 * maxChars && [...text].length <= maxChars;
+}
+
 function isSource(source: string): boolean {
-  return source.length <= MAX_SOURCE_CHARS;
+  return isWithin(source, MAX_SOURCE_CHARS);
 }
 
 function readProof(message: ProofMessage | undefined): Proof | undefined {
@@ -43,11 +49,11 @@ function readProof(message: ProofMessage | undefined): Proof | undefined {
     case 'digest': {
       const { signType, timestamp, password } = kind.value;
       if (signType !== 0 && signType !== 1 && signType !== 2) return undefined;
-      if (!TIMESTAMP.test(timestamp) || password.length > MAX_TEXT_CHARS) return undefined;
+      if (!TIMESTAMP.test(timestamp) || !isWithin(password, MAX_TEXT_CHARS)) return undefined;
       return { kind: 'DIGEST', signType, timestamp, password };
     }
     case 'secret':
-      if (kind.value.secret.length > MAX_TEXT_CHARS) return undefined;
+      if (!isWithin(kind.value.secret, MAX_TEXT_CHARS)) return undefined;
       return { kind: 'SECRET', secret: new Secret(kind.value.secret) };
     case 'certificate': {
       const { chain } = kind.value;

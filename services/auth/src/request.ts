@@ -9,7 +9,7 @@ import {
   type RefusalReason,
   type Slot,
 } from '@latchkey/credential';
-import { type CredentialId, type DeviceId, type Secret, toRevision } from '@latchkey/kernel';
+import { type CredentialId, type DeviceId, type Revision, type Secret, toRevision } from '@latchkey/kernel';
 import { RpcError } from '@latchkey/rpc';
 import { readDeviceId } from './question.ts';
 import { superseded, type WriteRequest, type Written } from './writes.ts';
@@ -32,8 +32,15 @@ export function writeHead<D extends DescMessage>(
     operator,
     requestId: request.requestId,
     parameters: parametersOf(desc, request),
-    expectedRevision: request.expectedRevision === undefined ? undefined : toRevision(request.expectedRevision),
+    expectedRevision: readRevision(request.expectedRevision),
   };
+}
+
+function readRevision(revision: bigint | undefined): Revision | undefined {
+  if (revision === undefined) return undefined;
+  if (revision > BigInt(Number.MAX_SAFE_INTEGER))
+    throw new RpcError(status.INVALID_ARGUMENT, 'expected_revision: no record has one so large');
+  return toRevision(revision);
 }
 
 /**

@@ -58,12 +58,19 @@ export async function resealAll(store: Store, keyring: Keyring, log: Log): Promi
   if (keyring.byId.size === 1) return;
   const old = [...keyring.byId.keys()].filter((id) => id !== keyring.current.id);
   let resealed = 0;
+  let left = 0;
   // A second pass finds what a replica wrote under the old key while the first one ran.
   for (let pass = 1, found = 1; found > 0 && pass <= MAX_PASSES; pass++) {
     found = await resealOnce(store);
     resealed += found;
+    left = found;
     log.info({ pass, found }, 're-sealing');
   }
+  if (left > 0)
+    return log.warn(
+      { resealed, old },
+      'others still seal under old keys: have them read the new ones, then read them here again',
+    );
   for (const id of old) await forgetKey(store, keyring, id);
   log.info({ resealed, old }, 're-sealed: when every replica has said so, these keys can be taken out of the keyring');
 }

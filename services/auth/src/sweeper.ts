@@ -1,3 +1,4 @@
+import { activationDeadlineMs } from '@latchkey/credential';
 import type { Clock } from '@latchkey/kernel';
 import type { Log } from '@latchkey/runtime';
 import type { Store } from '@latchkey/store';
@@ -30,8 +31,8 @@ export async function sweep(store: Store, clock: Clock, log: Log): Promise<numbe
   let deleted = 0;
   for (const deviceId of await store.overdue(clock.now(), SWEEP_LIMIT)) {
     const record = await store.read(deviceId);
-    if (record === undefined || record.activatedAtMs !== undefined || record.activationTimeoutS === 0) continue;
-    if (clock.now() < record.createdAtMs + record.activationTimeoutS * 1_000) continue;
+    const deadlineMs = record && activationDeadlineMs(record);
+    if (record === undefined || deadlineMs === undefined || clock.now() < deadlineMs) continue;
     const { outcome } = await store.write({
       deviceId,
       expectedRevision: record.revision,

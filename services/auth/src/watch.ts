@@ -88,6 +88,7 @@ function follow(store: Store, call: Call, from: From): { readonly stop: () => vo
   const caughtUp = catchUp(store, from, {
     deliver,
     sendGap,
+    drained: () => drained(call),
     begin: (at) => {
       place = at;
       beat();
@@ -107,6 +108,8 @@ type Sink = {
   readonly begin: (at: LogPlace) => void;
   readonly deliver: (change: Change) => void;
   readonly sendGap: (end: LogPlace) => void;
+  /** Waits until the watcher has taken what was sent, or is gone. */
+  readonly drained: () => Promise<void>;
 };
 
 /** Sends a beat or a gap first, then all entries up to now. */
@@ -117,6 +120,7 @@ async function catchUp(store: Store, from: From, sink: Sink): Promise<void> {
   sink.begin(from);
   for (let slice: readonly Change[] = entries; slice.length > 0; ) {
     for (const change of slice) sink.deliver(change);
+    await sink.drained();
     const last = slice.at(-1);
     if (slice.length < SLICE || last === undefined) return;
     const next = await store.log({ position: last.position, nonce: last.nonce }, SLICE);
@@ -129,6 +133,17 @@ function write(call: Call, store: Store, place: LogPlace, event: WatchChangesRes
   if (call.destroyed || call.writableEnded) return;
   call.write(create(WatchChangesResponseSchema, { cursor: formatCursor(store, place), event }));
   if (call.writableLength > MAX_WAITING) end(call, status.RESOURCE_EXHAUSTED, 'too slow; come back with the cursor');
+}
+
+async function drained(call: Call): Promise<void> {
+  if (!call.writableNeedDrain || call.destroyed || call.writableEnded) return;
+  await new Promise<void>((resolve) => {
+    const done = () => {
+      call.off('drain', done).off('close', done);
+      resolve();
+    };
+    call.on('drain', done).on('close', done);
+  });
 }
 
 function end(call: Call, code: status, details: string): void {

@@ -34,13 +34,14 @@ export async function startAuth(config: Config, log: Log): Promise<Running> {
   const { keyring, undo } = await loadKeys(config.keys, random);
   const live = liveKeyring(keyring);
   const store = await openStore(config, live.keyring, log).catch((error: unknown) => {
-    undo();
+    // Only what the operator has to set right undoes the keys: if the store is just in use, its user may have read them.
+    if (error instanceof RedisUrlError) undo();
     throw settingsError(error);
   });
   try {
     await checkKeys(store, keyring);
   } catch (error) {
-    undo(); // a key file made for this start does not belong to the store
+    if (error instanceof KeyMismatch) undo(); // a key file made for this start does not belong to the store
     await store.close();
     throw settingsError(error);
   }
@@ -87,9 +88,11 @@ export async function startAuth(config: Config, log: Log): Promise<Running> {
   gateways.health.set('', true);
   gateways.health.set(AuthenticationService, true);
   const stopSweeper = startSweeper({ store, clock, log });
-  const reseal = () => resealAll(store, live.keyring, log);
-  void reseal().catch((error: unknown) => log.error({ err: error }, 're-sealing stopped; the next start goes on'));
-  const stopRotation = onHangup(async () => rotate({ store, live, next: await reloadKeys(config.keys), log }), log);
+  const resealed = resealAll(store, keyring, log).catch((error: unknown) =>
+    log.error({ err: error }, 're-sealing stopped; the next start goes on'),
+  );
+  const rotation = async () => rotate({ store, live, next: await reloadKeys(config.keys), log });
+  const stopRotation = onHangup(resealed, rotation, log);
 
   return {
     ready: {
@@ -135,10 +138,22 @@ function logging(observe: CallObserver, log: Log): CallObserver {
   };
 }
 
-/** SIGHUP is the customary word for "read your files again". */
-function onHangup(act: () => Promise<void>, log: Log): () => void {
+/**
+ * SIGHUP is the customary word for "read your files again". One at a time: of two that overlap, the one with the older
+ * keys would have the store forget a key that the other seals under.
+ */
+function onHangup(before: Promise<void>, act: () => Promise<void>, log: Log): () => void {
+  let turn = before;
+  let waiting = false;
   const listener = () => {
-    act().catch((error: unknown) => log.error({ err: error }, 'the sealing keys stay as they were'));
+    if (waiting) return; // the one that waits reads the files when its turn comes
+    waiting = true;
+    turn = turn
+      .then(() => {
+        waiting = false;
+        return act();
+      })
+      .catch((error: unknown) => log.error({ err: error }, 'the sealing keys stay as they were'));
   };
   process.on('SIGHUP', listener);
   return () => process.off('SIGHUP', listener);

@@ -52,8 +52,13 @@ export async function writeRecord(store: Store, request: WriteRequest): Promise<
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
     const record = await store.read(deviceId);
     const revision = record?.revision ?? NO_REVISION;
-    if (request.expectedRevision !== undefined && request.expectedRevision !== revision) throw conflict(revision);
-    const plan = request.plan(record);
+    const plan = planFor(request, record, revision);
+    if (plan instanceof RpcError) {
+      // The same request may have been written by a twin that came at the same time.
+      const twin = key === undefined ? undefined : await store.replayed(deviceId, key);
+      if (twin !== undefined) return repeat(store, request, twin);
+      throw plan;
+    }
     if (plan === undefined) return unchanged(store, record, revision);
     const { credentialId, state, kind, effect } = plan;
     const replay = key === undefined ? undefined : { key, parameters: request.parameters, credentialId };
@@ -66,6 +71,20 @@ export async function writeRecord(store: Store, request: WriteRequest): Promise<
     return { record: written, revision: result.revision, replay: undefined };
   }
   throw new RpcError(status.ABORTED, 'the device is being written by others; try again');
+}
+
+function planFor(
+  request: WriteRequest,
+  record: DeviceRecord | undefined,
+  revision: Revision,
+): Plan | RpcError | undefined {
+  if (request.expectedRevision !== undefined && request.expectedRevision !== revision) return conflict(revision);
+  try {
+    return request.plan(record);
+  } catch (error) {
+    if (error instanceof RpcError) return error;
+    throw error;
+  }
 }
 
 /** Nothing to write; whoever wrote it may still be waiting for the others, so this waits too. */

@@ -3,11 +3,15 @@ import { createHash, createHmac, randomUUID } from 'node:crypto';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest';
 import { runCli } from './program.ts';
 
 // The real service, on free ports, with its own store.
 const AUTH = join(import.meta.dirname, '../../../services/auth/src/main.ts');
+/** A start of Node, its imports and a new store, on a busy machine. */
+const START_TIMEOUT_MS = 60_000;
+vi.setConfig({ testTimeout: START_TIMEOUT_MS, hookTimeout: START_TIMEOUT_MS });
+
 const NOW = Date.UTC(2026, 10, 23, 12, 30);
 
 let dir: string;
@@ -22,16 +26,19 @@ beforeAll(async () => {
   const args = ['--data-dir', dir, '--grpc', '127.0.0.1:0', '--admin', '127.0.0.1:0', '--log-level', 'error'];
   auth = spawn(process.execPath, [AUTH, ...args], { stdio: ['ignore', 'pipe', 'inherit', 'ipc'] });
   const ready = JSON.parse(
-    await new Promise((resolve) => auth.stdout?.once('data', (line: Buffer) => resolve(line.toString()))),
+    await new Promise<string>((resolve, reject) => {
+      auth.stdout?.once('data', (line: Buffer) => resolve(line.toString()));
+      auth.once('exit', (code) => reject(new Error(`the auth service ended with exit code ${code}`)));
+    }),
   );
   admin = ready.admin;
   await writeFile(join(dir, 'endpoints.json'), JSON.stringify({ admin, token: ready.token }));
-}, 30_000);
+});
 
 afterAll(async () => {
-  const gone = new Promise((resolve) => auth.on('exit', resolve));
-  auth.kill('SIGTERM');
-  await gone;
+  const gone = new Promise((resolve) => auth.once('exit', resolve));
+  // False: it has ended already.
+  if (auth.kill('SIGTERM')) await gone;
   await rm(dir, { recursive: true });
 });
 

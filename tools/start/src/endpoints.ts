@@ -13,9 +13,7 @@ export type Endpoints = {
   readonly mqtts: string;
   /** Path of the file that holds the operator's token. */
   readonly token: string;
-  /** Path of the CA certificate that `mqtts` is to be trusted by. */
-  readonly ca: string;
-  /** Path of the data directory. */
+  /** Path of the data directory; the CA certificate to trust `mqtts` by is `tls/ca.pem` in it. */
   readonly dataDir: string;
 };
 

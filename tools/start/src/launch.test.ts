@@ -69,7 +69,6 @@ test('with --json one line tells what listens, and the path of the token, not th
   expect(JSON.parse(printed)).toEqual({
     ...{ event: 'ready', grpc: '127.0.0.1:7001', admin: 'http://127.0.0.1:7002', token: '/t/operator.token' },
     ...{ mqtt: '127.0.0.1:7003', mqtts: '127.0.0.1:7004', dataDir: join(dir, 'data') },
-    ca: join(dir, 'data/tls/ca.pem'),
   });
 });
 

@@ -69,7 +69,7 @@ async function bringUp(settings: Settings, outside: Outside, fleet: Fleet): Prom
     args: ['--auth', auth.grpc, ...settings.mqttArgs, ...tlsArgs, '--metrics', '127.0.0.1:0', ...commonArgs],
     fields: ['mqtt', 'mqtts'],
   });
-  return mqtt === undefined ? undefined : { ...auth, ...mqtt, dataDir, ca: tls.ca };
+  return mqtt === undefined ? undefined : { ...auth, ...mqtt, dataDir };
 }
 
 function greeting(endpoints: Endpoints, settings: Settings): string {

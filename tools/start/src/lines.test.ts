@@ -1,6 +1,6 @@
 import { PassThrough } from 'node:stream';
 import { expect, test } from 'vitest';
-import { eachLine, LINE_MAX_CHARACTERS } from './lines.ts';
+import { cutLines, eachLine, LINE_MAX_CHARACTERS } from './lines.ts';
 
 async function linesOf(...chunks: readonly (string | Buffer)[]): Promise<string[]> {
   const stream = new PassThrough();
@@ -25,4 +25,8 @@ test('a line without an end is cut off', async () => {
   const long = 'x'.repeat(LINE_MAX_CHARACTERS);
   const lines = await linesOf(long, long, `${long}\nnext\n`);
   expect(lines.map((line) => line.length)).toEqual([LINE_MAX_CHARACTERS, 4]);
+});
+
+test('of a line without an end no more is kept than will be shown', () => {
+  expect(cutLines('x'.repeat(LINE_MAX_CHARACTERS + 1))).toEqual({ lines: [], rest: 'x'.repeat(LINE_MAX_CHARACTERS) });
 });

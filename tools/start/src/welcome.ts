@@ -1,4 +1,5 @@
 import { createHmac } from 'node:crypto';
+import { join } from 'node:path';
 import { type Address, parseAddress } from '@latchkey/runtime';
 import type { Endpoints } from './endpoints.ts';
 
@@ -12,12 +13,12 @@ const WILDCARDS: Readonly<Record<string, string>> = { '0.0.0.0': '127.0.0.1', ':
 
 /** What an operator reads when everything listens: the addresses, and two lines to copy into a shell. */
 export function welcome(endpoints: Endpoints, isDefaultDir: boolean): string {
-  const { grpc, admin, mqtt, mqtts, token, ca, dataDir } = endpoints;
+  const { grpc, admin, mqtt, mqtts, token, dataDir } = endpoints;
   return `
 Latchkey runs.
 
   MQTT      ${mqtt}
-  MQTTS     ${mqtts}, for clients that trust ${ca}
+  MQTTS     ${mqtts}, for clients that trust ${join(dataDir, 'tls/ca.pem')}
   gRPC      ${grpc}, for gateways
   admin     ${admin}, for operators
   token     ${token}

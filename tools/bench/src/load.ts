@@ -1,0 +1,80 @@
+import { Client, credentials } from '@grpc/grpc-js';
+import { AuthenticationService } from '@latchkey/protocol/v1';
+
+/** Calls in flight over all connections: enough that the server always has one to do. */
+const IN_FLIGHT = 64;
+const CONNECTIONS = 2;
+
+/** As a gateway sets it on every call: the server keeps a timer for it. */
+const DEADLINE_MS = 2_000;
+
+const { authenticate } = AuthenticationService.method;
+const PATH = `/${authenticate.parent.typeName}/${authenticate.name}`;
+
+/** Connections to one server, and the requests that go round over them, encoded beforehand. */
+export type Load = {
+  readonly address: string;
+  readonly requests: readonly Buffer[];
+  /** Whether an encoded response is what it should be. */
+  readonly isRight: (response: Buffer) => boolean;
+};
+
+/** Calls Authenticate again and again. */
+export class Caller {
+  readonly #load: Load;
+  readonly #clients: readonly Client[];
+  #next = 0;
+
+  constructor(load: Load) {
+    this.#load = load;
+    this.#clients = Array.from(
+      { length: CONNECTIONS },
+      () => new Client(load.address, credentials.createInsecure(), { 'grpc.use_local_subchannel_pool': 1 }),
+    );
+  }
+
+  /** Calls for so many milliseconds; answers how many calls were answered. Rejects on the first error or wrong answer. */
+  async callFor(durationMs: number): Promise<number> {
+    const endMs = performance.now() + durationMs;
+    return this.#callWhile(() => performance.now() < endMs);
+  }
+
+  /** Calls so many times. Rejects as `callFor` does. */
+  async callTimes(times: number): Promise<void> {
+    let left = times;
+    await this.#callWhile(() => left-- > 0);
+  }
+
+  /** Ends the connections. */
+  close(): void {
+    for (const client of this.#clients) client.close();
+  }
+
+  async #callWhile(goesOn: () => boolean): Promise<number> {
+    let calls = 0;
+    const lane = async (client: Client) => {
+      for (; goesOn(); calls++) await this.#call(client);
+    };
+    await Promise.all(Array.from({ length: IN_FLIGHT / CONNECTIONS }, () => this.#clients.map(lane)).flat());
+    return calls;
+  }
+
+  #call(client: Client): Promise<void> {
+    const { requests, isRight } = this.#load;
+    const request = requests[this.#next++ % requests.length] ?? Buffer.alloc(0);
+    return new Promise((resolve, reject) => {
+      client.makeUnaryRequest(
+        PATH,
+        (bytes: Buffer) => bytes,
+        (bytes: Buffer) => bytes,
+        request,
+        { deadline: Date.now() + DEADLINE_MS },
+        (error, response) => {
+          if (error) reject(error);
+          else if (response === undefined || !isRight(response)) reject(new Error('a right proof was not granted'));
+          else resolve();
+        },
+      );
+    });
+  }
+}

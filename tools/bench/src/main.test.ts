@@ -1,0 +1,46 @@
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { expect, test } from 'vitest';
+
+const run = promisify(execFile);
+const MAIN = join(import.meta.dirname, 'main.ts');
+/** Large enough that the count of CPU time moves in every round, too small for figures that mean anything. */
+const TINY = ['--quick', '--rounds', '1', '--scale', '0.1'];
+
+const figure = { median: expect.any(Number), min: expect.any(Number), max: expect.any(Number) };
+const ratio = { ...figure, aim: expect.any(Number), bound: expect.any(String), met: expect.any(Boolean) };
+
+test('prints one JSON object with all ratios and rates, and nothing else', { timeout: 120_000 }, async () => {
+  const { stdout } = await run(process.execPath, [MAIN, '--json', ...TINY]);
+  const { machine, ratios, rates } = JSON.parse(stdout);
+  expect(machine).toMatchObject({ cpu: expect.any(String), cores: expect.any(Number), node: process.version });
+  expect(ratios).toEqual({
+    verify_over_bare: { ...ratio, aim: 1.2, bound: 'at_most' },
+    unary_over_empty: { ...ratio, aim: 0.85, bound: 'at_least' },
+  });
+  expect(rates).toEqual({
+    bare_cpu_ns_per_operation: figure,
+    decision_cpu_ns_per_operation: figure,
+    empty_server_cpu_us_per_call: figure,
+    authenticate_server_cpu_us_per_call: figure,
+    empty_calls_per_s: figure,
+    authenticate_calls_per_s: figure,
+  });
+  for (const { median, min, max } of Object.values({ ...ratios, ...rates }) as (typeof figure)[]) {
+    expect(min).toBeGreaterThan(0);
+    expect(median).toBeGreaterThanOrEqual(min);
+    expect(max).toBeGreaterThanOrEqual(median);
+  }
+});
+
+test('a named suite runs alone, and its table names machine and ratio', { timeout: 60_000 }, async () => {
+  const { stdout } = await run(process.execPath, [MAIN, 'verify', ...TINY]);
+  expect(stdout).toContain(process.version);
+  expect(stdout).toMatch(/^verify_over_bare .* <= 1\.2 /m);
+  expect(stdout).not.toContain('unary');
+});
+
+test('an unknown suite is an error', async () => {
+  await expect(run(process.execPath, [MAIN, 'nonsense'])).rejects.toMatchObject({ code: 1 });
+});

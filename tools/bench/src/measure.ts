@@ -1,0 +1,73 @@
+/** What one round of one side took. */
+export type Round = {
+  readonly operations: number;
+  /** CPU time of the measured process alone, all its threads, microseconds. */
+  readonly cpuUs: number;
+  readonly wallMs: number;
+};
+
+/** A figure over several rounds. */
+export type Figure = { readonly median: number; readonly min: number; readonly max: number };
+
+/** What a ratio is held against. */
+export type Aim = { readonly bound: 'at_most' | 'at_least'; readonly value: number };
+
+/** A ratio of two sides of the same run, by round. */
+export type Ratio = Figure & { readonly aim: number; readonly bound: Aim['bound']; readonly met: boolean };
+
+/** What a suite found. Rates carry their unit in their name. */
+export type Findings = {
+  readonly ratios: Readonly<Record<string, Ratio>>;
+  readonly rates: Readonly<Record<string, Figure>>;
+};
+
+/** Two things to compare; each call is one round. */
+export type Sides = { readonly a: () => Round | Promise<Round>; readonly b: () => Round | Promise<Round> };
+
+/** The rounds of both sides, in pairs. */
+export type Pair = { readonly a: Round; readonly b: Round };
+
+/** Runs A B A B and so on after one unmeasured pair, so that a slow minute of the machine falls on both. */
+export async function alternate(rounds: number, sides: Sides, onPair: (pair: Pair) => void): Promise<readonly Pair[]> {
+  await sides.a();
+  await sides.b();
+  const pairs: Pair[] = [];
+  for (let round = 0; round < rounds; round++) {
+    const pair = { a: await sides.a(), b: await sides.b() };
+    pairs.push(pair);
+    onPair(pair);
+  }
+  return pairs;
+}
+
+/** Median and extremes. Throws on no values. */
+export function figureOf(values: readonly number[]): Figure {
+  const sorted = values.toSorted((left, right) => left - right);
+  const [min, max] = [sorted.at(0), sorted.at(-1)];
+  const [low, high] = [sorted[(sorted.length - 1) >> 1], sorted[sorted.length >> 1]];
+  if (min === undefined || max === undefined || low === undefined || high === undefined)
+    throw new RangeError('no rounds were run');
+  return { median: (low + high) / 2, min, max };
+}
+
+/** A ratio by round, held against its aim by its median. */
+export function ratioOf(values: readonly number[], aim: Aim): Ratio {
+  const figure = figureOf(values);
+  const met = aim.bound === 'at_most' ? figure.median <= aim.value : figure.median >= aim.value;
+  return { ...figure, aim: aim.value, bound: aim.bound, met };
+}
+
+/** CPU nanoseconds per operation. */
+export function cpuNs({ cpuUs, operations }: Round): number {
+  return (cpuUs * 1_000) / operations;
+}
+
+/** CPU microseconds per operation. */
+export function cpuUs(round: Round): number {
+  return cpuNs(round) / 1_000;
+}
+
+/** Operations per second of wall-clock time. */
+export function perSecond({ operations, wallMs }: Round): number {
+  return (operations * 1_000) / wallMs;
+}

@@ -1,0 +1,6 @@
+import type { Suite } from './plan.ts';
+import { unarySuite } from './unary.ts';
+import { verifySuite } from './verify.ts';
+
+/** All suites, in the order in which they run. */
+export const SUITES: Readonly<Record<string, Suite>> = { verify: verifySuite, unary: unarySuite };
