@@ -10,7 +10,7 @@ test.each([{ close: 'NONE' } as const, { close: 'DEVICE' } as const, { close: 'C
   'a change with the effect %j is read as it was written',
   (effect) => {
     const change = { nonce: 'n-_1', deviceId: device('a_-1'), kind: 'RESET', effect } as const;
-    expect(parseEntry(`7 ${entryText(change)}`)).toEqual({ position, ...change });
+    expect(parseEntry(`7 ${entryText(change)}`)).toEqual({ shard: 0, position, ...change });
   },
 );
 

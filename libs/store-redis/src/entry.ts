@@ -23,7 +23,7 @@ function parseKind(text: string | undefined): ChangeKind {
 }
 
 /** A change as it stands in the log, without its position: `nonce kind effect device`. */
-export function entryText(change: Omit<Change, 'position'>): string {
+export function entryText(change: Omit<Change, 'position' | 'shard'>): string {
   return `${change.nonce} ${change.kind} ${effectText(change.effect)} ${change.deviceId}`;
 }
 
@@ -36,5 +36,5 @@ export function parseEntry(text: string): Change | undefined {
     return undefined;
   }
   if (!Number.isSafeInteger(Number(position))) return undefined;
-  return { position: toRevision(Number(position)), nonce, deviceId, kind: parseKind(kind), effect };
+  return { shard: 0, position: toRevision(Number(position)), nonce, deviceId, kind: parseKind(kind), effect };
 }

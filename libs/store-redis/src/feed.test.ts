@@ -20,7 +20,7 @@ afterEach(() => vi.useRealTimers());
 
 function changeAt(position: number, nonce = `n${position}`): Change {
   const deviceId = device(`d${position}`);
-  return { position: toRevision(position), nonce, deviceId, kind: 'RESET', effect: { close: 'NONE' } };
+  return { shard: 0, position: toRevision(position), nonce, deviceId, kind: 'RESET', effect: { close: 'NONE' } };
 }
 
 function messageOf(change: Change): string {

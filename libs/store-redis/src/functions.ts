@@ -2,16 +2,7 @@ import { readFileSync } from 'node:fs';
 import { type DeviceId, type Revision, toRevision } from '@latchkey/kernel';
 import { type Change, type LogPlace, type LogSlice, StoreUnavailable } from '@latchkey/store';
 import { parseEntry } from './entry.ts';
-import {
-  channelOf,
-  IDS_KEY,
-  LOG_KEY,
-  MEMBERS_KEY,
-  OVERDUE_KEY,
-  recordKey,
-  replayKey,
-  SUSPECTS_KEY,
-} from './keys.ts';
+import { channelOf, IDS_KEY, LOG_KEY, MEMBERS_KEY, OVERDUE_KEY, recordKey, replayKey, SUSPECTS_KEY } from './keys.ts';
 import type { Caller, Reply } from './session.ts';
 
 const SOURCE = readFileSync(new URL('./functions.lua', import.meta.url), 'utf8');
@@ -118,7 +109,11 @@ export type HeartbeatReply = {
 };
 
 /** Reports how far a replica has taken in the log, and learns how far it goes and how far all others are. */
-export async function callHeartbeat(caller: Caller, replica: string, { position, nonce }: LogPlace): Promise<HeartbeatReply> {
+export async function callHeartbeat(
+  caller: Caller,
+  replica: string,
+  { position, nonce }: LogPlace,
+): Promise<HeartbeatReply> {
   const keys = [LOG_KEY, MEMBERS_KEY, SUSPECTS_KEY];
   const reply = await caller.call(['FCALL', 'lk_heartbeat', '3', ...keys, replica, String(position), nonce]);
   const [known, floor, last, serverMs] = strings(reply, 'lk_heartbeat');

@@ -22,7 +22,7 @@ afterEach(async () => {
 async function settledMs(store: Store, name: string): Promise<number> {
   const result = await store.write(writeOf(device(name)));
   const begun = performance.now();
-  await store.settled(result.outcome === 'REPLAYED' ? NO_REVISION : result.revision);
+  await store.settled(device(name), result.outcome === 'REPLAYED' ? NO_REVISION : result.revision);
   return performance.now() - begun;
 }
 

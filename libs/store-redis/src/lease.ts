@@ -57,7 +57,12 @@ export type HeartbeatLeaseOptions = {
 };
 
 type Connection = { readonly session: Session; readonly sinceMs: number };
-type Waiter = { readonly position: number; readonly sinceMs: number; readonly on: Connection; readonly done: () => void };
+type Waiter = {
+  readonly position: number;
+  readonly sinceMs: number;
+  readonly on: Connection;
+  readonly done: () => void;
+};
 
 /**
  * The right of one replica to decide from memory. A heartbeat that was sent at t and shows that all of the log was taken
@@ -225,7 +230,9 @@ export class HeartbeatLease implements Lease {
     const gapMs = Math.abs(this.#options.clock.now() - serverMs);
     const right = gapMs <= MAX_CLOCK_GAP_MS;
     if (!right && !this.#clockComplained) {
-      this.#options.log('this clock is not that of Redis: nothing is decided until it is', { gapMs: Math.round(gapMs) });
+      this.#options.log('this clock is not that of Redis: nothing is decided until it is', {
+        gapMs: Math.round(gapMs),
+      });
     }
     this.#clockComplained = !right;
     return right;

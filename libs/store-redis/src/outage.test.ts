@@ -72,7 +72,7 @@ test('connections that are cut again and again lose no change and double none', 
       await expect.poll(() => writer.write(writeOf(device(`d${n}`))).catch(() => undefined)).toBeDefined();
     }
   });
-  const { end } = await writer.log({ position: 0, nonce: '' }, 1);
+  const { end } = await writer.log(0, { position: 0, nonce: '' }, 1);
   await expect.poll(() => heard.at(-1)?.position, RECOVERY).toBe(end.position);
   expect(heard.map((change) => change?.position)).toEqual(Array.from({ length: end.position }, (_, n) => n + 1));
   expect(end.position).toBeGreaterThanOrEqual(total);
@@ -141,7 +141,9 @@ test('close lets what runs end and refuses what comes after', async () => {
   await closing;
   const results = await Promise.all(writes);
   expect(results.every(({ outcome }) => outcome === 'WRITTEN')).toBe(true);
-  await expect(store.settled(results[0]?.revision ?? NO_REVISION)).rejects.toBeInstanceOf(StoreUnavailable);
+  await expect(store.settled(device('a'), results[0]?.revision ?? NO_REVISION)).rejects.toBeInstanceOf(
+    StoreUnavailable,
+  );
   expect(store.lease.holds()).toBe(false);
   expect(await store.lease.waitFor(10)).toBe(false);
 });

@@ -69,13 +69,13 @@ test('a place whose next entry was trimmed is unknown, so is the beginning', asy
   const first = await store.write(writeOf(device('a')));
   const second = await store.write(writeOf(device('a'), first.revision));
   await store.write(writeOf(device('a'), second.revision));
-  const { entries = [] } = await store.log({ position: 0, nonce: '' }, 10);
+  const { entries = [] } = await store.log(0, { position: 0, nonce: '' }, 10);
   const [one, two] = entries.map(({ position, nonce }) => ({ position, nonce }));
   await withClient(server, (command) => command('XTRIM', 'lk:{0}:log', 'MAXLEN', '2'));
   const end = { position: 3, nonce: entries[2]?.nonce };
-  expect(await store.log({ position: 0, nonce: '' }, 10)).toEqual({ entries: undefined, end });
-  expect(await store.log(one ?? { position: 0, nonce: '' }, 10)).toEqual({ entries: undefined, end });
-  expect(await store.log(two ?? { position: 0, nonce: '' }, 10)).toEqual({ entries: [entries[2]], end });
+  expect(await store.log(0, { position: 0, nonce: '' }, 10)).toEqual({ entries: undefined, end });
+  expect(await store.log(0, one ?? { position: 0, nonce: '' }, 10)).toEqual({ entries: undefined, end });
+  expect(await store.log(0, two ?? { position: 0, nonce: '' }, 10)).toEqual({ entries: [entries[2]], end });
 });
 
 test('two replicas that start at once on an empty Redis agree on the store', async () => {

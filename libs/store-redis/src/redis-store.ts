@@ -19,8 +19,8 @@ import { ChangeFeed } from './feed.ts';
 import { callLog, callReseal, callWrite, loadFunctions } from './functions.ts';
 import { Gate } from './gate.ts';
 import { greet, identify, recognise } from './greeting.ts';
-import { channelOf, keptKey, recordKey, replayKey } from './keys.ts';
 import { Janitor } from './janitor.ts';
+import { channelOf, keptKey, recordKey, replayKey, SHARDS } from './keys.ts';
 import { HeartbeatLease } from './lease.ts';
 import { Link, type Log } from './link.ts';
 import { Reads } from './reads.ts';
@@ -82,7 +82,17 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<Store>
   try {
     const prepare = (session: Session) => recognise(session, known);
     const reading = await Link.open({ ...shared, purpose: 'reads', prepare });
-    return storeOf({ storeId: known, control, reading, reads: new Reads(reading), feed, lease, janitor, keyring, random });
+    return storeOf({
+      storeId: known,
+      control,
+      reading,
+      reads: new Reads(reading),
+      feed,
+      lease,
+      janitor,
+      keyring,
+      random,
+    });
   } catch (error) {
     control.close();
     throw error;
@@ -98,10 +108,11 @@ function storeOf(parts: Parts): Store {
   const gate = new Gate();
   return {
     storeId,
+    shards: SHARDS,
     lease,
     read: (deviceId) => gate.run(() => recordOf(parts, deviceId)),
     write: (write) => gate.run(() => written(parts, write)),
-    settled: (position) => gate.run(() => lease.settled(position)),
+    settled: (_deviceId, position) => gate.run(() => lease.settled(position)),
     replayed: (deviceId, key) =>
       gate.run(async () => {
         const text = await textAt(reading, replayKey(deviceId, key));
@@ -109,7 +120,7 @@ function storeOf(parts: Parts): Store {
       }),
     list: (query) => gate.run(() => listed(parts, { ...query, limit: bounded(query.limit) })),
     overdue: (nowMs, limit) => gate.run(() => overdueIds(reading, nowMs, bounded(limit))),
-    log: (after, limit) => gate.run(() => callLog(reading, after, bounded(limit))),
+    log: (_shard, after, limit) => gate.run(() => callLog(reading, after, bounded(limit))),
     listen: (listener) => feed.listen(listener),
     keep: (name, value) =>
       gate.run(async () => {
@@ -173,7 +184,7 @@ async function written(parts: Parts, write: Write): Promise<WriteResult> {
   });
   if (reply.outcome === 'REPLAYED') return { outcome: 'REPLAYED', ...parseReplay(replay?.key ?? '', reply.replay) };
   const { outcome, revision } = reply;
-  if (outcome === 'WRITTEN') await feed.wrote({ position: revision, ...change });
+  if (outcome === 'WRITTEN') await feed.wrote({ shard: 0, position: revision, ...change });
   return { outcome, revision };
 }
 

@@ -26,7 +26,9 @@ export type SessionEffect =
 
 /** One entry of the log. */
 export type Change = {
-  /** Where it stands in the log; consecutive integers from 1. It is also the revision that the write made. */
+  /** Which of the store's logs it stands in, from 0. All changes of a device stand in the same one. */
+  readonly shard: number;
+  /** Where it stands in that log; consecutive integers from 1. It is also the revision that the write made. */
   readonly position: Revision;
   /** Random, drawn by the writer: tells this history from another one with the same positions. */
   readonly nonce: string;
@@ -96,10 +98,10 @@ export type ChangeListener = {
  * a shared store has it only while it provably hears of every write.
  */
 export type Lease = {
-  /** May a decision be made at this moment? Reads the clock; never cached. */
-  readonly holds: () => boolean;
-  /** Waits for the lease, at most `deadlineMs` milliseconds; false: not had. */
-  readonly waitFor: (deadlineMs: number) => Promise<boolean>;
+  /** May a decision on this device be made at this moment; without one: on any? Reads the clock; never cached. */
+  readonly holds: (deviceId?: DeviceId) => boolean;
+  /** Waits for that, at most `deadlineMs` milliseconds; false: not had. */
+  readonly waitFor: (deadlineMs: number, deviceId?: DeviceId) => Promise<boolean>;
 };
 
 /**
@@ -109,13 +111,15 @@ export type Lease = {
 export type Store = {
   /** Random, made with the store: tells it from any other. */
   readonly storeId: string;
+  /** How many logs the store has, for as long as it exists. A device's is the CRC-32 of its id modulo this. */
+  readonly shards: number;
   readonly lease: Lease;
   /** The record as of now, never from a cache. */
   readonly read: (deviceId: DeviceId) => Promise<DeviceRecord | undefined>;
   /** Writes record, log entry and replay as one step; durable when it answers. */
   readonly write: (write: Write) => Promise<WriteResult>;
-  /** Resolves when no process may decide on anything older than this position. */
-  readonly settled: (position: Revision) => Promise<void>;
+  /** Resolves when no process may decide on anything of the device that is older than this position. */
+  readonly settled: (deviceId: DeviceId, position: Revision) => Promise<void>;
   /** The replay that this key has left, if it is not too old. */
   readonly replayed: (
     deviceId: DeviceId,
@@ -129,8 +133,8 @@ export type Store = {
   }) => Promise<Page>;
   /** Devices that are not activated and whose activation timeout has passed, at most `limit`. */
   readonly overdue: (nowMs: number, limit: number) => Promise<readonly DeviceId[]>;
-  /** The log after a place, at most `limit` entries. */
-  readonly log: (after: LogPlace, limit: number) => Promise<LogSlice>;
+  /** One log after a place, at most `limit` entries. */
+  readonly log: (shard: number, after: LogPlace, limit: number) => Promise<LogSlice>;
   /** Hears every change from now on; the returned function ends it. */
   readonly listen: (listener: ChangeListener) => () => void;
   /** Keeps `value` under `name` if nothing is there, and answers what is there now. */

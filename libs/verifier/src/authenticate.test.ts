@@ -171,7 +171,7 @@ test('fifty first connects at once: one activates, written before any is granted
   const decisions = await Promise.all(burst);
   expect(decisions.filter((decision) => decision.granted && decision.activatedNow)).toHaveLength(1);
   expect(decisions.every(({ granted }) => granted)).toBe(true);
-  const log = await held.inner.log({ position: 0, nonce: '' }, 100);
+  const log = await held.inner.log(0, { position: 0, nonce: '' }, 100);
   expect(log.entries?.map(({ kind }) => kind)).toEqual(['UPDATED', 'ACTIVATED']);
   expect((await held.inner.read(DEVICE))?.activatedAtMs).toBeGreaterThan(1);
 });

@@ -124,13 +124,13 @@ export class Verifier {
   }
 
   #fromMemory(question: Question): Answer | undefined {
-    if (!this.#store.lease.holds()) return undefined;
+    if (!this.#store.lease.holds(question.deviceId)) return undefined;
     const sighting = this.#records.cached(question.deviceId);
     if (sighting === undefined) return undefined;
     const verdict = this.#verify(sighting.record, question);
     if (this.#needsWrite(verdict)) return undefined;
     // The clock is read again: a process that was stopped while it verified has lost its lease without knowing.
-    if (!this.#store.lease.holds() || !this.#records.isCurrent(sighting)) return undefined;
+    if (!this.#store.lease.holds(question.deviceId) || !this.#records.isCurrent(sighting)) return undefined;
     return {
       decision: decisionOf(verdict, sighting.record, false),
       cacheAgeMs: this.#options.clock.monotonic() - sighting.readAtMs,
@@ -152,7 +152,7 @@ export class Verifier {
     const leaseDeadlineMs = this.#options.clock.monotonic() + LEASE_WAIT_MS;
     let activatedNow = false;
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-      if (!lease.holds()) await this.#leaseBy(leaseDeadlineMs);
+      if (!lease.holds(question.deviceId)) await this.#leaseBy(leaseDeadlineMs, question.deviceId);
       const cached = this.#records.cached(question.deviceId);
       const sighting = cached ?? (await this.#records.read(question.deviceId));
       const verdict = this.#verify(sighting.record, question);
@@ -161,16 +161,17 @@ export class Verifier {
         activatedNow ||= written && verdict.kind === 'GRANT';
         continue; // decided on what is written now
       }
-      if (!lease.holds() || !this.#records.isCurrent(sighting)) continue;
+      if (!lease.holds(question.deviceId) || !this.#records.isCurrent(sighting)) continue;
       const cacheAgeMs = cached === undefined ? 0 : this.#options.clock.monotonic() - sighting.readAtMs;
       return { decision: decisionOf(verdict, sighting.record, activatedNow), cacheAgeMs };
     }
     throw new NoDecision('the device changes faster than it can be decided on');
   }
 
-  async #leaseBy(deadlineMs: number): Promise<void> {
+  async #leaseBy(deadlineMs: number, deviceId: DeviceId): Promise<void> {
     const waitMs = deadlineMs - this.#options.clock.monotonic();
-    if (waitMs <= 0 || !(await this.#store.lease.waitFor(waitMs))) throw new NoDecision('this replica has no lease');
+    if (waitMs <= 0 || !(await this.#store.lease.waitFor(waitMs, deviceId)))
+      throw new NoDecision('this replica has no lease');
   }
 
   #verify(record: DeviceRecord | undefined, { proof, protocol }: Question): Verdict {

@@ -169,6 +169,6 @@ export async function operate(
     replay: undefined,
   });
   if (result.outcome === 'CONFLICT') return operate(store, deviceId, change);
-  await store.settled(result.revision);
+  await store.settled(deviceId, result.revision);
   return result.revision;
 }

@@ -11,6 +11,7 @@ import { RpcError } from '@latchkey/rpc';
 import type { Log } from '@latchkey/runtime';
 import type { Change, LogPlace, Store } from '@latchkey/store';
 import { toChange } from './convert.ts';
+import { type From, formatCursor, parseCursor } from './cursor.ts';
 
 type Call = ServerWritableStream<WatchChangesRequest, WatchChangesResponse>;
 
@@ -26,9 +27,6 @@ const MAX_WAITING = 10_000;
 /** Log entries read at a time while a watcher catches up. */
 const SLICE = 512;
 
-/** The log has one shard, 0, in every store that there is yet. */
-const SHARD_COUNT = 1;
-
 /** Serves WatchChanges: what came after the cursor, then what comes. */
 export function createWatch(store: Store, log: Log) {
   const watchers = new Set<Call>();
@@ -40,8 +38,8 @@ export function createWatch(store: Store, log: Log) {
       if (watchers.size >= MAX_WATCHERS) throw new RpcError(status.RESOURCE_EXHAUSTED, 'too many watchers');
       const from = parseCursor(store, request.cursor);
       watchers.add(call);
-      const follower = follow(store, call, from);
-      follower.caughtUp.catch((error: unknown) => {
+      const follower = new Follower(store, call);
+      follower.begin(from).catch((error: unknown) => {
         log.warn({ err: error }, 'a watcher could not be served');
         end(call, status.UNAVAILABLE, 'the store cannot be read');
       });
@@ -57,82 +55,99 @@ export function createWatch(store: Store, log: Log) {
   };
 }
 
-type From = LogPlace | 'NOW' | 'ELSEWHERE';
+const START: LogPlace = { position: 0, nonce: '' };
 
-function follow(store: Store, call: Call, from: From): { readonly stop: () => void; readonly caughtUp: Promise<void> } {
-  let place: LogPlace = { position: 0, nonce: '' };
-  let waiting: Change[] | undefined = []; // undefined once caught up
-  const send = (event: WatchChangesResponse['event']) => write(call, store, place, event);
-  const deliver = (change: Change) => {
-    if (change.position <= place.position) return;
-    place = change;
-    send({ case: 'change', value: toChange(change) });
-  };
-  const sendGap = (end: LogPlace) => {
-    place = end;
-    const value = create(WatchChangesResponse_GapSchema, { shardCount: SHARD_COUNT, shards: [0] });
-    send({ case: 'gap', value });
-  };
-  const beat = () => {
-    if (store.lease.holds()) send({ case: 'beat', value: create(WatchChangesResponse_BeatSchema) });
-  };
-  const stopListening = store.listen({
-    changed: (change) => {
-      if (waiting === undefined) deliver(change);
-      else if (waiting.length < MAX_WAITING) waiting.push(change);
-      else end(call, status.RESOURCE_EXHAUSTED, 'too far behind; come back with the cursor');
-    },
-    lost: () => end(call, status.UNAVAILABLE, 'this replica lost the log; come back with the cursor'),
-  });
-  const beats = setInterval(() => waiting ?? beat(), BEAT_MS);
-  const caughtUp = catchUp(store, from, {
-    deliver,
-    sendGap,
-    drained: () => drained(call),
-    begin: (at) => {
-      place = at;
-      beat();
-    },
-  }).then(() => {
-    for (const change of waiting ?? []) deliver(change);
-    waiting = undefined;
-  });
-  const stop = () => {
-    stopListening();
-    clearInterval(beats);
-  };
-  return { stop, caughtUp };
-}
+/** One stream: where its watcher stands in every log, and what it is still to hear. */
+class Follower {
+  readonly #store: Store;
+  readonly #call: Call;
+  readonly #places: LogPlace[];
+  readonly #stopListening: () => void;
+  readonly #beats: NodeJS.Timeout;
+  /** What happens while the logs are read; undefined once they are. */
+  #waiting: Change[] | undefined = [];
 
-type Sink = {
-  readonly begin: (at: LogPlace) => void;
-  readonly deliver: (change: Change) => void;
-  readonly sendGap: (end: LogPlace) => void;
-  /** Waits until the watcher has taken what was sent, or is gone. */
-  readonly drained: () => Promise<void>;
-};
-
-/** Sends a beat or a gap first, then all entries up to now. */
-async function catchUp(store: Store, from: From, sink: Sink): Promise<void> {
-  const { entries, end } = await store.log(typeof from === 'string' ? { position: 0, nonce: '' } : from, SLICE);
-  if (from === 'NOW') return sink.begin(end);
-  if (from === 'ELSEWHERE' || entries === undefined) return sink.sendGap(end);
-  sink.begin(from);
-  for (let slice: readonly Change[] = entries; slice.length > 0; ) {
-    for (const change of slice) sink.deliver(change);
-    await sink.drained();
-    const last = slice.at(-1);
-    if (slice.length < SLICE || last === undefined) return;
-    const next = await store.log({ position: last.position, nonce: last.nonce }, SLICE);
-    if (next.entries === undefined) return sink.sendGap(next.end);
-    slice = next.entries;
+  constructor(store: Store, call: Call) {
+    this.#store = store;
+    this.#call = call;
+    this.#places = Array.from({ length: store.shards }, () => START);
+    this.#stopListening = store.listen({
+      changed: (change) => this.#hear(change),
+      lost: () => end(call, status.UNAVAILABLE, 'this replica lost the log; come back with the cursor'),
+    });
+    this.#beats = setInterval(() => this.#beat(), BEAT_MS);
   }
-}
 
-function write(call: Call, store: Store, place: LogPlace, event: WatchChangesResponse['event']): void {
-  if (call.destroyed || call.writableEnded) return;
-  call.write(create(WatchChangesResponseSchema, { cursor: formatCursor(store, place), event }));
-  if (call.writableLength > MAX_WAITING) end(call, status.RESOURCE_EXHAUSTED, 'too slow; come back with the cursor');
+  /** Sends a beat or a gap first, then all entries up to now, then what comes. */
+  async begin(from: From): Promise<void> {
+    const missed = await this.#place(from);
+    if (missed.length > 0) this.#gap(missed);
+    else if (this.#store.lease.holds()) this.#send({ case: 'beat', value: create(WatchChangesResponse_BeatSchema) });
+    if (typeof from !== 'string') for (const shard of this.#places.keys()) await this.#catchUp(shard);
+    for (const change of this.#waiting ?? []) this.#deliver(change);
+    this.#waiting = undefined;
+  }
+
+  stop(): void {
+    this.#stopListening();
+    clearInterval(this.#beats);
+  }
+
+  /** Finds where to begin in every log; answers the shards in which changes were missed. */
+  async #place(from: From): Promise<readonly number[]> {
+    const missed: number[] = [];
+    for (const shard of this.#places.keys()) {
+      const wanted = typeof from === 'string' ? undefined : from[shard];
+      const { entries, end: last } = await this.#store.log(shard, wanted ?? START, 1);
+      const known = wanted !== undefined && entries !== undefined;
+      this.#places[shard] = known ? wanted : last;
+      if (!known && from !== 'NOW') missed.push(shard);
+    }
+    return missed;
+  }
+
+  async #catchUp(shard: number): Promise<void> {
+    for (;;) {
+      const { entries, end: last } = await this.#store.log(shard, this.#places[shard] ?? START, SLICE);
+      if (entries === undefined) {
+        this.#places[shard] = last;
+        return this.#gap([shard]);
+      }
+      for (const change of entries) this.#deliver(change);
+      await drained(this.#call);
+      if (entries.length < SLICE) return;
+    }
+  }
+
+  #hear(change: Change): void {
+    if (this.#waiting === undefined) this.#deliver(change);
+    else if (this.#waiting.length < MAX_WAITING) this.#waiting.push(change);
+    else end(this.#call, status.RESOURCE_EXHAUSTED, 'too far behind; come back with the cursor');
+  }
+
+  #deliver(change: Change): void {
+    if (change.position <= (this.#places[change.shard]?.position ?? 0)) return;
+    this.#places[change.shard] = { position: change.position, nonce: change.nonce };
+    this.#send({ case: 'change', value: toChange(change) });
+  }
+
+  #gap(shards: readonly number[]): void {
+    const value = create(WatchChangesResponse_GapSchema, { shardCount: this.#store.shards, shards: [...shards] });
+    this.#send({ case: 'gap', value });
+  }
+
+  /** Only a replica that hears every change says that there is none: without the lease it may be cut off. */
+  #beat(): void {
+    if (this.#waiting !== undefined || !this.#store.lease.holds()) return;
+    this.#send({ case: 'beat', value: create(WatchChangesResponse_BeatSchema) });
+  }
+
+  #send(event: WatchChangesResponse['event']): void {
+    const call = this.#call;
+    if (call.destroyed || call.writableEnded) return;
+    call.write(create(WatchChangesResponseSchema, { cursor: formatCursor(this.#store, this.#places), event }));
+    if (call.writableLength > MAX_WAITING) end(call, status.RESOURCE_EXHAUSTED, 'too slow; come back with the cursor');
+  }
 }
 
 async function drained(call: Call): Promise<void> {
@@ -148,17 +163,4 @@ async function drained(call: Call): Promise<void> {
 
 function end(call: Call, code: status, details: string): void {
   if (!call.destroyed && !call.writableEnded) call.emit('error', { code, details });
-}
-
-/** `STORE.POSITION.NONCE`; opaque to watchers. */
-function formatCursor(store: Store, { position, nonce }: LogPlace): string {
-  return `${store.storeId}.${position}.${nonce}`;
-}
-
-function parseCursor(store: Store, cursor: string): From {
-  if (cursor === '') return 'NOW';
-  const match = /^([A-Za-z0-9_-]+)\.([0-9]{1,16})\.([A-Za-z0-9_-]*)$/.exec(cursor);
-  if (match === null) throw new RpcError(status.INVALID_ARGUMENT, 'cursor: not one of this service');
-  const [, storeId, position, nonce] = match;
-  return storeId === store.storeId ? { position: Number(position), nonce: nonce ?? '' } : 'ELSEWHERE';
 }

@@ -59,13 +59,13 @@ export async function writeRecord(store: Store, request: WriteRequest): Promise<
       if (twin !== undefined) return repeat(store, request, twin);
       throw plan;
     }
-    if (plan === undefined) return unchanged(store, record, revision);
+    if (plan === undefined) return unchanged(store, deviceId, { record, revision });
     const { credentialId, state, kind, effect } = plan;
     const replay = key === undefined ? undefined : { key, parameters: request.parameters, credentialId };
     const result = await store.write({ deviceId, expectedRevision: revision, state, kind, effect, replay });
     if (result.outcome === 'REPLAYED') return repeat(store, request, result);
     if (result.outcome === 'CONFLICT') continue;
-    await store.settled(result.revision);
+    await store.settled(deviceId, result.revision);
     const sessionsClosedAt = effect.close === 'DEVICE' ? result.revision : (record?.sessionsClosedAt ?? NO_REVISION);
     const written = state && { ...state, revision: result.revision, sessionsClosedAt };
     return { record: written, revision: result.revision, replay: undefined };
@@ -88,9 +88,9 @@ function planFor(
 }
 
 /** Nothing to write; whoever wrote it may still be waiting for the others, so this waits too. */
-async function unchanged(store: Store, record: DeviceRecord | undefined, revision: Revision): Promise<Written> {
-  await store.settled(revision);
-  return { record, revision, replay: undefined };
+async function unchanged(store: Store, deviceId: DeviceId, stands: Omit<Written, 'replay'>): Promise<Written> {
+  await store.settled(deviceId, stands.revision);
+  return { ...stands, replay: undefined };
 }
 
 async function repeat(
@@ -101,7 +101,7 @@ async function repeat(
   const { replay, revision } = earlier;
   if (replay.parameters !== request.parameters)
     throw new RpcError(status.INVALID_ARGUMENT, 'request_id: it was used with other parameters');
-  await store.settled(revision);
+  await store.settled(request.deviceId, revision);
   const record = await store.read(request.deviceId);
   return { record, revision, replay };
 }

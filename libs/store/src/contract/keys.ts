@@ -87,7 +87,7 @@ export function resealContract(makeStore: MakeStore): void {
       const { store, reopen } = await make(old);
       await Promise.all(ids.map((deviceId) => written(store, writeOf(deviceId, { effect: { close: 'DEVICE' } }))));
       const before = await Promise.all(ids.map((deviceId) => store.read(deviceId)));
-      const { end } = await store.log({ position: 0, nonce: '' }, 1);
+      const { end } = await store.log(0, { position: 0, nonce: '' }, 1);
       const rotating = await reopen(both);
       const first = await rotating.reseal(undefined, 4);
       const second = await rotating.reseal(first.next, 4);
@@ -96,7 +96,7 @@ export function resealContract(makeStore: MakeStore): void {
         { resealed: 3, next: undefined },
       ]);
       expect(await rotating.reseal(undefined, 100)).toEqual({ resealed: 0, next: undefined });
-      expect(await rotating.log(end, 10)).toEqual({ entries: [], end });
+      expect(await rotating.log(0, end, 10)).toEqual({ entries: [], end });
       const rotated = await reopen(fresh);
       const after = await Promise.all(ids.map((deviceId) => rotated.read(deviceId)));
       expect(after.map(shown)).toEqual(before.map(shown));
@@ -144,11 +144,11 @@ export function lifetimeContract(makeStore: MakeStore): void {
       const revision = await written(store, writeOf(ONE, { replay }));
       await store.keep('name', 'value');
       const record = shown(await store.read(ONE));
-      const log = await store.log({ position: 0, nonce: '' }, 10);
+      const log = await store.log(0, { position: 0, nonce: '' }, 10);
       const again = await reopen(keyring);
       expect(again.storeId).toBe(store.storeId);
       expect(shown(await again.read(ONE))).toEqual(record);
-      expect(await again.log({ position: 0, nonce: '' }, 10)).toEqual(log);
+      expect(await again.log(0, { position: 0, nonce: '' }, 10)).toEqual(log);
       expect(await again.replayed(ONE, replay.key)).toEqual({ revision, replay });
       expect(await again.kept('name')).toBe('value');
     });
@@ -157,7 +157,7 @@ export function lifetimeContract(makeStore: MakeStore): void {
       const { store } = await make(keyringOf('k1'));
       expect(await store.lease.waitFor(1_000)).toBe(true);
       expect(store.lease.holds()).toBe(true);
-      await store.settled(await written(store, writeOf(ONE)));
+      await store.settled(ONE, await written(store, writeOf(ONE)));
     });
 
     test('after the end everything is refused', async () => {
@@ -172,7 +172,7 @@ export function lifetimeContract(makeStore: MakeStore): void {
         () => store.replayed(ONE, 'key'),
         () => store.list({ after: undefined, prefix: '', limit: 1 }),
         () => store.overdue(0, 1),
-        () => store.log({ position: 0, nonce: '' }, 1),
+        () => store.log(0, { position: 0, nonce: '' }, 1),
         () => store.keep('name', 'value'),
         () => store.kept('name'),
         () => store.forget('name'),

@@ -24,7 +24,7 @@ export function logContract(makeStore: MakeStore): void {
         effect: { close: 'DEVICE' },
       } as const;
       await written(store, writeOf(ONE, deleted));
-      const { entries, end } = await store.log(START, 10);
+      const { entries, end } = await store.log(0, START, 10);
       const nonces = entries?.map(({ nonce }) => nonce) ?? [];
       expect(entries).toEqual([
         { position: 1, nonce: nonces[0], deviceId: ONE, kind: 'CREATED', effect: { close: 'NONE' } },
@@ -39,27 +39,27 @@ export function logContract(makeStore: MakeStore): void {
     test('slices follow one another, and the end is that of the log', async () => {
       const { store } = await make(keyringOf('k1'));
       await Promise.all(Array.from({ length: 25 }, (_, index) => written(store, writeOf(id(`device-${index}`)))));
-      const all = (await store.log(START, 100)).entries ?? [];
-      const first = await store.log(START, 10);
-      const second = await store.log(first.entries?.at(-1) ?? START, 10);
-      const third = await store.log(second.entries?.at(-1) ?? START, 10);
+      const all = (await store.log(0, START, 100)).entries ?? [];
+      const first = await store.log(0, START, 10);
+      const second = await store.log(0, first.entries?.at(-1) ?? START, 10);
+      const third = await store.log(0, second.entries?.at(-1) ?? START, 10);
       expect(all.map(({ position }) => position)).toEqual(Array.from({ length: 25 }, (_, index) => index + 1));
       expect([first, second, third].flatMap(({ entries }) => entries)).toEqual(all);
       expect(first.end).toEqual({ position: 25, nonce: all[24]?.nonce });
-      expect(await store.log(first.end, 10)).toEqual({ entries: [], end: first.end });
+      expect(await store.log(0, first.end, 10)).toEqual({ entries: [], end: first.end });
     });
 
     test('a place of another history is unknown', async () => {
       const { store } = await make(keyringOf('k1'));
-      expect(await store.log(START, 10)).toEqual({ entries: [], end: START });
+      expect(await store.log(0, START, 10)).toEqual({ entries: [], end: START });
       await written(store, writeOf(ONE));
-      const { end } = await store.log(START, 10);
+      const { end } = await store.log(0, START, 10);
       const foreign = [
         { position: 1, nonce: 'other' },
         { position: 2, nonce: end.nonce },
         { position: 0, nonce: 'other' },
       ];
-      for (const place of foreign) expect(await store.log(place, 10)).toEqual({ entries: undefined, end });
+      for (const place of foreign) expect(await store.log(0, place, 10)).toEqual({ entries: undefined, end });
     });
   });
 }
@@ -75,7 +75,7 @@ export function listenContract(makeStore: MakeStore): void {
       const heard: Change[] = [];
       store.listen({ changed: (change) => heard.push(change), lost });
       await Promise.all(Array.from({ length: 300 }, (_, index) => written(store, writeOf(id(`device-${index}`)))));
-      expect(heard).toEqual((await store.log(START, 300)).entries);
+      expect(heard).toEqual((await store.log(0, START, 300)).entries);
       expect(heard).toHaveLength(300);
     });
 

@@ -87,7 +87,7 @@ describe('data directory', () => {
     await written(store, writeOf(id('one')));
     await store.close();
     const third = await opened(directory);
-    expect((await third.log(START, 10)).entries).toHaveLength(1);
+    expect((await third.log(0, START, 10)).entries).toHaveLength(1);
   });
 
   test('another process is refused too', async () => {
@@ -156,11 +156,11 @@ describe('bounds', () => {
         SELECT p, 'n' || p, 'one', 'UPDATED', 'NONE', NULL FROM n`);
     });
     const store = await opened(directory);
-    expect((await store.log(START, 1)).entries).toHaveLength(1);
+    expect((await store.log(0, START, 1)).entries).toHaveLength(1);
     expect(await written(store, writeOf(id('one')))).toBe(LOG_MAX_ENTRIES + 1);
-    expect((await store.log(START, 1)).entries).toBeUndefined();
-    expect((await store.log({ position: 1, nonce: 'n1' }, 1)).entries).toBeUndefined();
-    expect((await store.log({ position: 2, nonce: 'n2' }, 1)).entries?.[0]?.position).toBe(3);
+    expect((await store.log(0, START, 1)).entries).toBeUndefined();
+    expect((await store.log(0, { position: 1, nonce: 'n1' }, 1)).entries).toBeUndefined();
+    expect((await store.log(0, { position: 2, nonce: 'n2' }, 1)).entries?.[0]?.position).toBe(3);
   });
 
   test('a full queue refuses, and takes again what was taken before', async () => {

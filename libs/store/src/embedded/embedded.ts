@@ -59,7 +59,7 @@ function commandOf(parts: Parts, { deviceId, expectedRevision, state, kind, effe
     expectedRevision,
     body: state === undefined ? undefined : packed(parts, state),
     dueMs: state === undefined ? undefined : activationDeadlineMs(state),
-    change: { nonce, deviceId, kind, effect },
+    change: { shard: 0, nonce, deviceId, kind, effect },
     replay,
     nowMs: parts.clock.now(),
   };
@@ -114,6 +114,7 @@ function makeStore(parts: Parts): Store {
   let closing: Promise<void> | undefined;
   return {
     storeId: parts.storeId,
+    shards: 1,
     lease: { holds: isOpen, waitFor: async () => isOpen() },
     read: (deviceId) =>
       guarded(parts, () => {
@@ -130,7 +131,7 @@ function makeStore(parts: Parts): Store {
         return { records: page.records.map((record) => unpacked(parts, record)), next: page.next };
       }),
     overdue: (nowMs, limit) => guarded(parts, () => reader.overdue(nowMs, bounded(limit))),
-    log: (after, limit) => guarded(parts, () => reader.log(after, bounded(limit))),
+    log: (_shard, after, limit) => guarded(parts, () => reader.log(after, bounded(limit))),
     listen: parts.listeners.add,
     keep: (name, value) => guarded(parts, () => queue.submit({ kind: 'KEEP', name, value })),
     kept: (name) => guarded(parts, () => reader.kept(name)),

@@ -45,7 +45,7 @@ async function wholeLog(store: Store): Promise<readonly Change[]> {
   const log: Change[] = [];
   let place: LogPlace = { position: 0, nonce: '' };
   for (;;) {
-    const { entries = [] } = await store.log(place, 1_000);
+    const { entries = [] } = await store.log(0, place, 1_000);
     const last = entries.at(-1);
     if (last === undefined) return log;
     log.push(...entries);

@@ -28,6 +28,7 @@ function changeFrom(row: Row): Change {
   if (kind === undefined) throw new TypeError('the log has an entry of an unknown kind');
   return {
     position: toRevision(numberIn(row, 'position')),
+    shard: 0,
     nonce: textIn(row, 'nonce'),
     deviceId: textIn(row, 'device_id') as DeviceId,
     kind,
