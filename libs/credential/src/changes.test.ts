@@ -2,7 +2,7 @@ import { Secret } from '@latchkey/kernel';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { DeviceRecord, DeviceState, Slot } from './device.ts';
-import { activate, createDevice, freeze, type NewDevice, unfreeze, updateSettings } from './lifecycle.ts';
+import { createDevice, freeze, type NewDevice, unfreeze, updateSettings } from './lifecycle.ts';
 import type { Protocol } from './proof.ts';
 import { isRefusal, type Refusal, refuse } from './refusal.ts';
 import { bindFingerprint, resetFingerprint, resetSecret } from './reset.ts';
@@ -165,13 +165,7 @@ describe('createDevice', () => {
   });
 });
 
-describe('activate, freeze, unfreeze, updateSettings', () => {
-  it('notes the first success only', () => {
-    const device = record(secrets(), { activatedAtMs: undefined });
-    expect(activate(device, LATER_MS)).toEqual({ ...stateOf(device), activatedAtMs: LATER_MS });
-    expect(activate(BOTH, LATER_MS)).toBe(BOTH);
-  });
-
+describe('freeze, unfreeze, updateSettings', () => {
   it('freezes and lets in again', () => {
     const frozen = freeze(BOTH);
     expect(frozen).toEqual({ ...stateOf(BOTH), frozen: true });
@@ -230,7 +224,7 @@ describe('properties of changes', () => {
     fc.assert(
       fc.property(secret, secret, protocol, (primary, secondary, by) => {
         const frozen = freeze(record(secrets(primary, secondary)));
-        const states = [frozen, activate(frozen, NOW_MS), retire(frozen, 'PRIMARY'), taken(promoteSecondary(frozen))];
+        const states = [frozen, retire(frozen, 'PRIMARY'), taken(promoteSecondary(frozen))];
         for (const state of states) {
           for (const shown of [primary, secondary]) {
             expect(verify({ ...BOTH, ...state }, plain(shown), context({ protocol: by })).kind).toBe('DENY');
@@ -247,7 +241,15 @@ describe('properties of changes', () => {
       taken(resetSecret(BOTH, 'PRIMARY', NEXT)),
       taken(updateSettings(BOTH, {})),
     ];
-    const fields = ['activatedAtMs', 'activationTimeoutS', 'createdAtMs', 'credentials', 'deviceId', 'frozen'];
+    const fields = [
+      'activatedAtMs',
+      'activationTimeoutS',
+      'createdAtMs',
+      'credentials',
+      'deviceId',
+      'frozen',
+      'retirement',
+    ];
     expect(states.map((state) => Object.keys(state).sort())).toEqual(states.map(() => fields));
   });
 

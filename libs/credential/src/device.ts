@@ -20,6 +20,8 @@ export type SecretSlot = {
   readonly state: 'SET';
   readonly credentialId: CredentialId;
   readonly setAtMs: number;
+  /** Its first success; undefined: never yet. */
+  readonly firstUsedAtMs: number | undefined;
   readonly secret: Secret;
 };
 
@@ -28,6 +30,8 @@ export type FingerprintSlot = {
   readonly state: 'SET';
   readonly credentialId: CredentialId;
   readonly setAtMs: number;
+  /** Its first success; undefined: never yet. */
+  readonly firstUsedAtMs: number | undefined;
   readonly fingerprint: string;
 };
 
@@ -48,6 +52,12 @@ export type CertificateCredentials = {
   readonly secondary: EmptySlot | FingerprintSlot;
 };
 
+/** When a credential stops being accepted: from a time on, milliseconds since the epoch, or from a success with the other. */
+export type RetirementMoment = { readonly atMs: number } | 'ON_OTHER_USED';
+
+/** A retirement that is still to come. The credential's slot is wherever a promotion has moved it. */
+export type Retirement = { readonly credentialId: CredentialId; readonly when: RetirementMoment };
+
 /** All that is kept of a device, without its revision: what a write writes. */
 export type DeviceState = {
   readonly deviceId: DeviceId;
@@ -58,6 +68,8 @@ export type DeviceState = {
   readonly activatedAtMs: number | undefined;
   /** Seconds from creation within which the device must authenticate for the first time; 0: no limit. */
   readonly activationTimeoutS: number;
+  /** Of a credential that a slot holds; undefined: none is retiring. */
+  readonly retirement: Retirement | undefined;
 };
 
 /** A device's state as the store has it. */

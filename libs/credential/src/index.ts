@@ -8,6 +8,8 @@ export type {
   DeviceState,
   EmptySlot,
   FingerprintSlot,
+  Retirement,
+  RetirementMoment,
   SecretCredentials,
   SecretFormat,
   SecretSlot,
@@ -15,7 +17,6 @@ export type {
 } from './device.ts';
 export { digestOf, parseTimestamp, type TimestampWindow } from './digest.ts';
 export {
-  activate,
   createDevice,
   freeze,
   type NewDevice,
@@ -41,9 +42,22 @@ export {
   resetFingerprint,
   resetSecret,
 } from './reset.ts';
-export { promoteSecondary, retire } from './rotation.ts';
+export { dueAtMs, dueRetirement, retireLater, retirementDeadlineMs, standingAt } from './retirement.ts';
+export {
+  type LastUses,
+  lastUseOf,
+  locksOut,
+  promoteSecondary,
+  type RetireWhen,
+  retire,
+  safeToRetire,
+  USE_PRECISION_MS,
+} from './rotation.ts';
 export { generateSecret, parseSecret } from './secret-text.ts';
+export { type SessionGrant, sessionStands } from './session.ts';
 export { activationDeadlineMs } from './standing.ts';
+export { contentOf, heldIn, otherSlot } from './state.ts';
+export { leavesTrace, noteSuccess } from './success.ts';
 export {
   type BindVerdict,
   DEFAULT_SETTINGS,

@@ -36,12 +36,10 @@ export function createDevice(options: NewDevice): DeviceState | Refusal {
   if (!isTimeout(activationTimeoutS)) return refuse('TIMEOUT_RANGE');
   const credentials = firstCredentials(options);
   if (isRefusal(credentials)) return credentials;
-  return { deviceId, credentials, frozen: false, createdAtMs: nowMs, activatedAtMs: undefined, activationTimeoutS };
-}
-
-/** Notes the first success. The same object comes back when there was one already. */
-export function activate(device: DeviceState, nowMs: number): DeviceState {
-  return device.activatedAtMs === undefined ? { ...stateOf(device), activatedAtMs: nowMs } : device;
+  return {
+    ...{ deviceId, credentials, frozen: false, createdAtMs: nowMs, activatedAtMs: undefined, activationTimeoutS },
+    retirement: undefined,
+  };
 }
 
 /** Refuses the device from now on. The same object comes back when it is frozen already. */

@@ -6,6 +6,10 @@ export const REFUSAL_REASONS = [
   'SECONDARY_CANNOT_ARM',
   /** There is nothing to promote. */
   'SECONDARY_EMPTY',
+  /** Only a SET slot can be retired later. */
+  'NOT_SET',
+  /** The credential of the other slot retires already; a reset of that slot ends its retirement. */
+  'OTHER_RETIRES',
   /** Only an ARMED primary binds. */
   'NOT_ARMED',
   /** Not 8 to 32 characters. */

@@ -62,7 +62,7 @@ export function bindFingerprint(device: DeviceState, next: PresetFingerprint): D
 export function secretSlot(next: NewSecret, format: SecretFormat): SecretSlot | Refusal {
   const secret = parseSecret(next.secret.reveal(), format);
   if (isRefusal(secret)) return secret;
-  return { state: 'SET', credentialId: next.credentialId, setAtMs: next.nowMs, secret };
+  return { state: 'SET', credentialId: next.credentialId, setAtMs: next.nowMs, firstUsedAtMs: undefined, secret };
 }
 
 /** A slot that holds this fingerprint, or is ARMED. Refused: FINGERPRINT_FORMAT. */
@@ -70,5 +70,5 @@ export function fingerprintSlot(next: NewFingerprint): FingerprintSlot | ArmedSl
   if ('trustOnFirstUse' in next) return { state: 'ARMED', setAtMs: next.nowMs };
   const fingerprint = parseFingerprint(next.fingerprint);
   if (fingerprint === undefined) return refuse('FINGERPRINT_FORMAT');
-  return { state: 'SET', credentialId: next.credentialId, setAtMs: next.nowMs, fingerprint };
+  return { state: 'SET', credentialId: next.credentialId, setAtMs: next.nowMs, firstUsedAtMs: undefined, fingerprint };
 }

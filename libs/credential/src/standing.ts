@@ -1,5 +1,6 @@
 import type { CredentialId } from '@latchkey/kernel';
 import type { DeviceState, Slot } from './device.ts';
+import { heldIn } from './state.ts';
 import { type DenyVerdict, deny, type GrantVerdict, type VerifyContext } from './verdict.ts';
 
 /**
@@ -36,6 +37,23 @@ export function settle(
       slot: right.slot,
       credentialId: right.credentialId,
       activate: device.activatedAtMs === undefined,
+      firstUse: heldIn(device, right.slot)?.firstUsedAtMs === undefined,
+      ...retirementFor(device, right.credentialId),
     }
   );
 }
+
+/** What a success with this credential means to the device's retirement. */
+function retirementFor(
+  { retirement }: DeviceState,
+  credentialId: CredentialId,
+): Pick<GrantVerdict, 'retires' | 'expiresAtMs'> {
+  if (retirement === undefined) return NO_RETIREMENT;
+  const { when } = retirement;
+  if (retirement.credentialId === credentialId) {
+    return { retires: undefined, expiresAtMs: when === 'ON_OTHER_USED' ? undefined : when.atMs };
+  }
+  return { retires: when === 'ON_OTHER_USED' ? retirement.credentialId : undefined, expiresAtMs: undefined };
+}
+
+const NO_RETIREMENT = { retires: undefined, expiresAtMs: undefined };

@@ -32,6 +32,7 @@ export function record(credentials: DeviceState['credentials'], change: Partial<
     createdAtMs: NOW_MS - 2 * DAY_MS,
     activatedAtMs: NOW_MS - DAY_MS,
     activationTimeoutS: 0,
+    retirement: undefined,
     revision: toRevision(7),
     sessionsClosedAt: toRevision(3),
     ...change,
@@ -67,11 +68,14 @@ export function plain(secret: string): SecretProof {
   return { kind: 'SECRET', secret: new Secret(secret) };
 }
 
+/** Set and used a day ago. */
+const TIMES = { setAtMs: NOW_MS - DAY_MS, firstUsedAtMs: NOW_MS - DAY_MS };
+
 function held(credentialId: CredentialId, secret: string | undefined): SecretSlot | typeof EMPTY {
   if (secret === undefined) return EMPTY;
-  return { state: 'SET', credentialId, setAtMs: NOW_MS, secret: new Secret(secret) };
+  return { state: 'SET', credentialId, ...TIMES, secret: new Secret(secret) };
 }
 
 function pinned(credentialId: CredentialId, fingerprint: string | undefined): FingerprintSlot | typeof EMPTY {
-  return fingerprint === undefined ? EMPTY : { state: 'SET', credentialId, setAtMs: NOW_MS, fingerprint };
+  return fingerprint === undefined ? EMPTY : { state: 'SET', credentialId, ...TIMES, fingerprint };
 }

@@ -34,8 +34,14 @@ export type GrantVerdict = {
   readonly kind: 'GRANT';
   readonly slot: Slot;
   readonly credentialId: CredentialId;
-  /** The device is not activated yet: the caller must write the activation before it lets the device in. */
+  /** The device is not activated yet; see `noteSuccess`. */
   readonly activate: boolean;
+  /** The credential had no success yet. */
+  readonly firstUse: boolean;
+  /** The other credential, if its retirement waited for a success with this one. */
+  readonly retires: CredentialId | undefined;
+  /** When this credential retires, milliseconds since the epoch; undefined: not by the clock. */
+  readonly expiresAtMs: number | undefined;
 };
 
 /** The primary is ARMED and the certificate may have it: the caller must write the binding, then verify again. */

@@ -8,8 +8,14 @@ import { DEFAULT_SETTINGS, deny } from './verdict.ts';
 import { verify } from './verify.ts';
 
 const SERVER_AUTH = '1.3.6.1.5.5.7.3.1';
-const GRANT_PRIMARY = { kind: 'GRANT', slot: 'PRIMARY', credentialId: PRIMARY_ID, activate: false };
-const GRANT_SECONDARY = { kind: 'GRANT', slot: 'SECONDARY', credentialId: SECONDARY_ID, activate: false };
+const GRANT_PRIMARY = { kind: 'GRANT', slot: 'PRIMARY', credentialId: PRIMARY_ID, activate: false, firstUse: false };
+const GRANT_SECONDARY = {
+  kind: 'GRANT',
+  slot: 'SECONDARY',
+  credentialId: SECONDARY_ID,
+  activate: false,
+  firstUse: false,
+};
 const DEMANDING = { ...DEFAULT_SETTINGS, requireTrustedCa: true };
 const OTHER = 'ab'.repeat(32);
 

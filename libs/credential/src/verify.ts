@@ -2,24 +2,26 @@ import { assertNever } from '@latchkey/kernel';
 import type { DeviceRecord } from './device.ts';
 import { digestMatcher, isFresh, secretMatcher } from './digest.ts';
 import type { DigestProof, Proof } from './proof.ts';
+import { standingAt } from './retirement.ts';
 import { deny, type Verdict, type VerifyContext } from './verdict.ts';
 import { verifyCertificate, verifyFingerprint } from './verify-certificate.ts';
 import { verifySecret } from './verify-secret.ts';
 
 /**
  * Judges one proof of one device; undefined: there is no such device. Primary first, then secondary. Changes nothing:
- * activation and binding are for the caller to write before it lets the device in.
+ * what a success leaves and a binding are for the caller to write before it lets the device in.
  */
 export function verify(device: DeviceRecord | undefined, proof: Proof, context: VerifyContext): Verdict {
+  const standing = device && standingAt(device, context.nowMs);
   switch (proof.kind) {
     case 'DIGEST':
-      return verifyDigest(device, proof, context);
+      return verifyDigest(standing, proof, context);
     case 'SECRET':
-      return verifySecret(device, secretMatcher(proof.secret.reveal()), context);
+      return verifySecret(standing, secretMatcher(proof.secret.reveal()), context);
     case 'CERTIFICATE':
-      return verifyCertificate(device, proof, context);
+      return verifyCertificate(standing, proof, context);
     case 'FINGERPRINT':
-      return verifyFingerprint(device, proof, context);
+      return verifyFingerprint(standing, proof, context);
     default:
       return assertNever(proof);
   }
