@@ -39,3 +39,4 @@ export {
   type Write,
   type WriteResult,
 } from './store.ts';
+export { USE_BLIND_MS, USE_REPORT_EVERY_MS, USE_SILENCE_MS, type Use, type UseReport } from './uses.ts';

@@ -1,41 +1,47 @@
-import type {
-  ArmedSlot,
-  CertificateCredentials,
-  DeviceState,
-  EmptySlot,
-  FingerprintSlot,
-  SecretCredentials,
-  SecretSlot,
+import {
+  type ArmedSlot,
+  type CertificateCredentials,
+  type DeviceState,
+  type EmptySlot,
+  type FingerprintSlot,
+  heldIn,
+  type Retirement,
+  type SecretCredentials,
+  type SecretSlot,
 } from '@latchkey/credential';
 import { parseDeviceId, Secret, toCredentialId } from '@latchkey/kernel';
 import { type Cursor, LayoutError, takeBytes, takeEnd, takeText, takeUint, text, uint } from './bytes.ts';
 
 // The open part of a record:
 //   device id (length u8, ASCII) | flags u8 | created u48 | activated u48, if flagged | activation timeout u32
-//   | primary slot | secondary slot
-// A slot: state u8, then for ARMED set u48, for SET set u48 | credential id 12 | fingerprint (length u8, bytes), if any.
+//   | primary slot | secondary slot | retirement, if flagged
+// A slot: state u8, then for ARMED set u48, for SET and USED set u48 | first used u48, for USED | credential id 12
+//   | fingerprint (length u8, bytes), if any. USED is SET with a success.
+// A retirement: slot u8 | moment u8, then for a deadline its time u48.
 // The sealed part: the secret (length u8, ASCII) of each slot that is set, primary first.
 
 type AnySlot = EmptySlot | ArmedSlot | SecretSlot | FingerprintSlot;
 type OpenSlot = EmptySlot | ArmedSlot | FingerprintSlot | Omit<SecretSlot, 'secret'>;
 
-const FLAG = { CERTIFICATE: 1, HEX: 2, REQUIRE_TRUSTED_CA: 4, FROZEN: 8, ACTIVATED: 16 } as const;
-const ALL_FLAGS = 31;
-const SLOT = { EMPTY: 0, ARMED: 1, SET: 2 } as const;
+const FLAG = { CERTIFICATE: 1, HEX: 2, REQUIRE_TRUSTED_CA: 4, FROZEN: 8, ACTIVATED: 16, RETIRES: 32 } as const;
+const ALL_FLAGS = 63;
+const SLOT = { EMPTY: 0, ARMED: 1, SET: 2, USED: 3 } as const;
+const RETIRES = { PRIMARY: 1, SECONDARY: 2, DEADLINE: 1, ON_OTHER_USED: 2 } as const;
 const CREDENTIAL_ID_BYTES = 12;
 const TIME_BYTES = 6;
 const TIMEOUT_BYTES = 4;
 const SECRET = /^[\x21-\x7e]{1,32}$/;
 const FINGERPRINT = /^(?:[0-9a-f]{40}|[0-9a-f]{64})$/;
 
-function flagsOf({ credentials, frozen, activatedAtMs }: DeviceState): number {
+function flagsOf({ credentials, frozen, activatedAtMs, retirement }: DeviceState): number {
   const certificate = credentials.kind === 'CERTIFICATE';
   return (
     (certificate ? FLAG.CERTIFICATE : 0) |
     (!certificate && credentials.format === 'HEX' ? FLAG.HEX : 0) |
     (certificate && credentials.requireTrustedCa ? FLAG.REQUIRE_TRUSTED_CA : 0) |
     (frozen ? FLAG.FROZEN : 0) |
-    (activatedAtMs === undefined ? 0 : FLAG.ACTIVATED)
+    (activatedAtMs === undefined ? 0 : FLAG.ACTIVATED) |
+    (retirement === undefined ? 0 : FLAG.RETIRES)
   );
 }
 
@@ -46,13 +52,28 @@ function packSlot(slot: AnySlot): Buffer {
   if (id.length !== CREDENTIAL_ID_BYTES || id.toString('base64url') !== slot.credentialId) {
     throw new LayoutError('a credential id is not 16 characters of base64url');
   }
-  const parts = [uint(SLOT.SET, 1), uint(slot.setAtMs, TIME_BYTES), id];
+  const times =
+    slot.firstUsedAtMs === undefined
+      ? [uint(SLOT.SET, 1), uint(slot.setAtMs, TIME_BYTES)]
+      : [uint(SLOT.USED, 1), uint(slot.setAtMs, TIME_BYTES), uint(slot.firstUsedAtMs, TIME_BYTES)];
+  const parts = [...times, id];
   if ('fingerprint' in slot) {
     if (!FINGERPRINT.test(slot.fingerprint))
       throw new LayoutError('a fingerprint is not 40 or 64 lowercase hex digits');
     parts.push(uint(slot.fingerprint.length / 2, 1), Buffer.from(slot.fingerprint, 'hex'));
   }
   return Buffer.concat(parts);
+}
+
+function packRetirement(state: DeviceState): readonly Buffer[] {
+  const { retirement } = state;
+  if (retirement === undefined) return [];
+  const slot = (['PRIMARY', 'SECONDARY'] as const).find(
+    (known) => heldIn(state, known)?.credentialId === retirement.credentialId,
+  );
+  if (slot === undefined) throw new LayoutError('what retires is in no slot');
+  if (retirement.when === 'ON_OTHER_USED') return [uint(RETIRES[slot], 1), uint(RETIRES.ON_OTHER_USED, 1)];
+  return [uint(RETIRES[slot], 1), uint(RETIRES.DEADLINE, 1), uint(retirement.when.atMs, TIME_BYTES)];
 }
 
 /** The open part: all but the secrets. Throws a LayoutError on a state that does not fit. */
@@ -66,6 +87,7 @@ export function packOpen(state: DeviceState): Buffer {
     uint(state.activationTimeoutS, TIMEOUT_BYTES),
     packSlot(state.credentials.primary),
     packSlot(state.credentials.secondary),
+    ...packRetirement(state),
   ]);
 }
 
@@ -86,12 +108,13 @@ function takeSlot(cursor: Cursor, certificate: boolean): OpenSlot {
   if (state === SLOT.EMPTY) return { state: 'EMPTY' };
   const setAtMs = takeUint(cursor, TIME_BYTES);
   if (state === SLOT.ARMED) return { state: 'ARMED', setAtMs };
-  if (state !== SLOT.SET) throw new LayoutError('a slot has an unknown state');
+  if (state !== SLOT.SET && state !== SLOT.USED) throw new LayoutError('a slot has an unknown state');
+  const firstUsedAtMs = state === SLOT.USED ? takeUint(cursor, TIME_BYTES) : undefined;
   const credentialId = toCredentialId(takeBytes(cursor, CREDENTIAL_ID_BYTES));
-  if (!certificate) return { state: 'SET', credentialId, setAtMs };
+  if (!certificate) return { state: 'SET', credentialId, setAtMs, firstUsedAtMs };
   const fingerprint = takeBytes(cursor, takeUint(cursor, 1)).toString('hex');
   if (!FINGERPRINT.test(fingerprint)) throw new LayoutError('a fingerprint has a wrong length');
-  return { state: 'SET', credentialId, setAtMs, fingerprint };
+  return { state: 'SET', credentialId, setAtMs, firstUsedAtMs, fingerprint };
 }
 
 function certificates(primary: OpenSlot, secondary: OpenSlot, requireTrustedCa: boolean): CertificateCredentials {
@@ -106,12 +129,24 @@ function withSecret(slot: OpenSlot, sealed: Cursor): EmptySlot | SecretSlot {
   if (slot.state === 'ARMED') throw new LayoutError('a slot for a secret is armed');
   const secret = takeText(sealed);
   if (!SECRET.test(secret)) throw new LayoutError('a secret has a wrong length or form');
-  return { state: 'SET', credentialId: slot.credentialId, setAtMs: slot.setAtMs, secret: new Secret(secret) };
+  return { ...slot, secret: new Secret(secret) };
 }
 
 function secrets(primary: OpenSlot, secondary: OpenSlot, hex: boolean, sealed: Cursor): SecretCredentials {
   const first = withSecret(primary, sealed);
   return { kind: 'SECRET', format: hex ? 'HEX' : 'TEXT', primary: first, secondary: withSecret(secondary, sealed) };
+}
+
+function takeRetirement(cursor: Cursor, primary: OpenSlot, secondary: OpenSlot): Retirement {
+  const slot = takeUint(cursor, 1);
+  if (slot !== RETIRES.PRIMARY && slot !== RETIRES.SECONDARY) throw new LayoutError('an unknown slot retires');
+  const content = slot === RETIRES.PRIMARY ? primary : secondary;
+  if (content.state !== 'SET') throw new LayoutError('a slot retires that is not set');
+  const { credentialId } = content;
+  const moment = takeUint(cursor, 1);
+  if (moment === RETIRES.ON_OTHER_USED) return { credentialId, when: 'ON_OTHER_USED' };
+  if (moment !== RETIRES.DEADLINE) throw new LayoutError('a retirement has an unknown moment');
+  return { credentialId, when: { atMs: takeUint(cursor, TIME_BYTES) } };
 }
 
 /** The device id that an open part begins with. */
@@ -137,8 +172,9 @@ export function unpackState(open: Buffer, opened: Buffer): DeviceState {
   const credentials = certificate
     ? certificates(primary, secondary, (flags & FLAG.REQUIRE_TRUSTED_CA) !== 0)
     : secrets(primary, secondary, (flags & FLAG.HEX) !== 0, sealed);
+  const retirement = (flags & FLAG.RETIRES) === 0 ? undefined : takeRetirement(cursor, primary, secondary);
   takeEnd(cursor);
   takeEnd(sealed);
   const frozen = (flags & FLAG.FROZEN) !== 0;
-  return { deviceId, credentials, frozen, createdAtMs, activatedAtMs, activationTimeoutS };
+  return { deviceId, credentials, frozen, createdAtMs, activatedAtMs, activationTimeoutS, retirement };
 }

@@ -1,4 +1,4 @@
-import type { CertificateCredentials, DeviceState, SecretCredentials } from '@latchkey/credential';
+import { type CertificateCredentials, type DeviceState, heldIn, type SecretCredentials } from '@latchkey/credential';
 import { type DeviceId, Secret, systemRandom, toCredentialId, toRevision } from '@latchkey/kernel';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
@@ -17,6 +17,7 @@ const slot = {
   state: fc.constant('SET' as const),
   credentialId: fc.uint8Array({ minLength: 12, maxLength: 12 }).map(toCredentialId),
   setAtMs: timeMs,
+  firstUsedAtMs: fc.option(timeMs, { nil: undefined }),
 };
 const secret = fc.oneof(empty, fc.record({ ...slot, secret: text(32).map((value) => new Secret(value)) }));
 const hex = (size: number) =>
@@ -35,14 +36,27 @@ const certificates: fc.Arbitrary<CertificateCredentials> = fc.record({
   primary: fc.oneof(print, armed),
   secondary: print,
 });
-const anyState: fc.Arbitrary<DeviceState> = fc.record({
+const settledState: fc.Arbitrary<DeviceState> = fc.record({
   deviceId: text(128).map(id),
   credentials: fc.oneof(secrets, certificates),
   frozen: fc.boolean(),
   createdAtMs: timeMs,
   activatedAtMs: fc.option(timeMs, { nil: undefined }),
   activationTimeoutS: fc.integer({ min: 0, max: 2 ** 32 - 1 }),
+  retirement: fc.constant(undefined),
 });
+const moment = fc.oneof(
+  fc.constant('ON_OTHER_USED' as const),
+  timeMs.map((atMs) => ({ atMs })),
+);
+/** A state, and where a slot allows it one with a retirement. */
+const anyState = fc
+  .tuple(settledState, fc.constantFrom('PRIMARY' as const, 'SECONDARY' as const), fc.option(moment))
+  .map(([state, which, when]): DeviceState => {
+    const held = heldIn(state, which);
+    if (held === undefined || when === null) return state;
+    return { ...state, retirement: { credentialId: held.credentialId, when } };
+  });
 const revisions = fc
   .tuple(fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }), fc.nat())
   .map(([revision, back]) => [toRevision(revision), toRevision(Math.max(0, revision - back))] as const);
@@ -70,7 +84,7 @@ describe('a packed record', () => {
         expect(shown(unpackRecord(bytes, KEYRING, state.deviceId))).toEqual(expected);
         expect(revisionOf(bytes, state.deviceId)).toBe(revision);
         expect(sealedUnder(bytes, state.deviceId)).toBe(KEYRING.current.reference);
-        expect(bytes.length).toBeLessThanOrEqual(364);
+        expect(bytes.length).toBeLessThanOrEqual(384);
       }),
       { numRuns: 500 },
     );

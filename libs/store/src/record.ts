@@ -16,7 +16,7 @@ export const RECORD_FORMAT = 1;
 /** Bytes before the body: format 1, revision 8, sessions closed at 8. */
 export const HEADER_BYTES = 17;
 
-/** No record is longer: 364 bytes with the longest device id, two secrets or two fingerprints; the rest is reserve. */
+/** No record is longer: 384 bytes with the longest device id, two used secrets or fingerprints and a retirement; the rest is reserve. */
 export const RECORD_MAX_BYTES = 512;
 
 const CONTEXT = Buffer.from(`latchkey record ${RECORD_FORMAT}\0`);

@@ -1,11 +1,13 @@
-import type { DeviceRecord, DeviceState } from '@latchkey/credential';
+import type { DeviceRecord, DeviceState, LastUses } from '@latchkey/credential';
 import type { CredentialId, DeviceId, Revision } from '@latchkey/kernel';
+import type { UseReport } from './uses.ts';
 
 /** What a write did to a record. */
 export const CHANGE_KINDS = [
   'CREATED',
   'UPDATED',
   'ACTIVATED',
+  'USED',
   'BOUND',
   'RESET',
   'RETIRED',
@@ -104,6 +106,9 @@ export type Lease = {
   readonly waitFor: (deadlineMs: number, deviceId?: DeviceId) => Promise<boolean>;
 };
 
+/** Numbers that a store tells of itself, by name in snake_case with the unit last; `shards` and `leases_held` are in all. */
+export type Figures = Readonly<Record<string, number>>;
+
 /**
  * Devices, durable. Every method rejects with a StoreUnavailable when the store cannot answer, and with a RecordError or
  * a SealingError when a record cannot be packed or read: the store works, but that record is damaged or its key missing.
@@ -114,6 +119,8 @@ export type Store = {
   /** How many logs the store has, for as long as it exists. A device's is the CRC-32 of its id modulo this. */
   readonly shards: number;
   readonly lease: Lease;
+  /** As of now, cheap, and after the end as well. */
+  readonly figures: () => Figures;
   /** The record as of now, never from a cache. */
   readonly read: (deviceId: DeviceId) => Promise<DeviceRecord | undefined>;
   /** Writes record, log entry and replay as one step; durable when it answers. */
@@ -131,8 +138,18 @@ export type Store = {
     readonly prefix: string;
     readonly limit: number;
   }) => Promise<Page>;
-  /** Devices that are not activated and whose activation timeout has passed, at most `limit`. */
+  /** Devices whose time is up, the earliest first, at most `limit`: an activation timeout or a retirement is due. */
   readonly overdue: (nowMs: number, limit: number) => Promise<readonly DeviceId[]>;
+  /**
+   * Notes last uses, outside records and logs: never back in time, only of devices that are there, and gone with their
+   * device and credential. Then notes how far the replica's reports are complete; replicas that vanished leave time in
+   * which uses may have gone unnoticed.
+   */
+  readonly reportUses: (report: UseReport) => Promise<void>;
+  /** The replica stops: its reports are complete for good. */
+  readonly endUses: (replica: string) => Promise<void>;
+  /** What is known of the last uses of these devices' credentials; at most PAGE_MAX devices. */
+  readonly lastUses: (deviceIds: readonly DeviceId[]) => Promise<LastUses>;
   /** One log after a place, at most `limit` entries. */
   readonly log: (shard: number, after: LogPlace, limit: number) => Promise<LogSlice>;
   /** Hears every change from now on; the returned function ends it. */

@@ -45,6 +45,7 @@ export function secretSlot(secret: string): SecretSlot {
     state: 'SET',
     credentialId: toCredentialId(systemRandom(12)),
     setAtMs: 1_700_000_000_123,
+    firstUsedAtMs: undefined,
     secret: new Secret(secret),
   };
 }
@@ -63,6 +64,7 @@ export function deviceOf(deviceId: DeviceId, changes: Partial<DeviceState> = {})
     createdAtMs: 1_700_000_000_000,
     activatedAtMs: undefined,
     activationTimeoutS: 0,
+    retirement: undefined,
     ...changes,
   };
 }
@@ -77,6 +79,7 @@ export function armedCredentials(fingerprint: string): CertificateCredentials {
       state: 'SET',
       credentialId: toCredentialId(systemRandom(12)),
       setAtMs: 1_700_000_000_002,
+      firstUsedAtMs: 1_700_000_000_003,
       fingerprint,
     },
   };

@@ -27,13 +27,13 @@ export function logContract(makeStore: MakeStore): void {
       const { entries, end } = await store.log(0, START, 10);
       const nonces = entries?.map(({ nonce }) => nonce) ?? [];
       expect(entries).toEqual([
-        { position: 1, nonce: nonces[0], deviceId: ONE, kind: 'CREATED', effect: { close: 'NONE' } },
-        { position: 2, nonce: nonces[1], deviceId: ONE, kind: 'RETIRED', effect },
-        { position: 3, nonce: nonces[2], deviceId: ONE, kind: 'DELETED', effect: { close: 'DEVICE' } },
+        { shard: 0, position: 1, nonce: nonces[0], deviceId: ONE, kind: 'CREATED', effect: { close: 'NONE' } },
+        { shard: 0, position: 2, nonce: nonces[1], deviceId: ONE, kind: 'RETIRED', effect },
+        { shard: 0, position: 3, nonce: nonces[2], deviceId: ONE, kind: 'DELETED', effect: { close: 'DEVICE' } },
       ]);
       expect([created, retired]).toEqual([1, 2]);
       expect(new Set(nonces).size).toBe(3);
-      expect(end).toEqual({ position: 3, nonce: nonces[2] });
+      expect(end).toEqual({ shard: 0, position: 3, nonce: nonces[2] });
     });
 
     test('slices follow one another, and the end is that of the log', async () => {

@@ -1,3 +1,4 @@
+import { heldIn } from '@latchkey/credential';
 import type { DeviceId } from '@latchkey/kernel';
 import { describe, expect, test } from 'vitest';
 import type { Store } from '../store.ts';
@@ -52,7 +53,7 @@ export function listContract(makeStore: MakeStore): void {
   });
 }
 
-/** Devices whose time to activate has run out. */
+/** Devices whose time is up. */
 export function overdueContract(makeStore: MakeStore): void {
   describe('overdue', () => {
     const make = makeStores(makeStore);
@@ -71,6 +72,21 @@ export function overdueContract(makeStore: MakeStore): void {
       expect(await store.overdue(dueMs - 1, 10)).toEqual(['first']);
       expect(await store.overdue(dueMs, 10)).toEqual(['first', 'second']);
       expect(await store.overdue(dueMs, 1)).toEqual(['first']);
+    });
+
+    test('a retirement with a deadline falls due too, and with it the earlier of both', async () => {
+      const { store } = await make(keyringOf('k1'));
+      const write = async (text: string, atMs: number, changes = {}) => {
+        const state = deviceOf(id(text), { activatedAtMs: 1, ...changes });
+        const credentialId = heldIn(state, 'SECONDARY')?.credentialId;
+        if (credentialId === undefined) throw new Error('the secondary is set');
+        await written(store, writeOf(id(text), { state: { ...state, retirement: { credentialId, when: { atMs } } } }));
+      };
+      await write('retires', dueMs);
+      await write('both', dueMs + 5, { createdAtMs: 999_999, activatedAtMs: undefined, activationTimeoutS: 10 });
+      expect(await store.overdue(dueMs - 2, 10)).toEqual([]);
+      expect(await store.overdue(dueMs - 1, 10)).toEqual(['both']);
+      expect(await store.overdue(dueMs, 10)).toEqual(['both', 'retires']);
     });
 
     test('a device that is activated or deleted is overdue no more', async () => {

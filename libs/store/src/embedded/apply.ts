@@ -11,6 +11,7 @@ import { HEADER_BYTES, headerOf, withHeader } from '../record.ts';
 import { REPLAY_WINDOW_MS, type Replay, type WriteResult } from '../store.ts';
 import { bytesIn, numberIn, type Row, textIn } from './columns.ts';
 import type { Command, Outcome, WriteCommand } from './commands.ts';
+import { makeUseRows } from './use-rows.ts';
 
 /** Entries that the log keeps; a follower that is further behind reads everything anew. 100,000 take about 10 MB. */
 export const LOG_MAX_ENTRIES = 100_000;
@@ -49,6 +50,7 @@ export function makeApply(database: DatabaseSync): (commands: readonly Command[]
   const expireReplays = database.prepare('DELETE FROM replays WHERE written_ms <= ?');
   const keep = database.prepare('INSERT OR IGNORE INTO kept VALUES (?, ?)');
   const selectKept = database.prepare('SELECT value FROM kept WHERE name = ?');
+  const useRows = makeUseRows(database);
   const forget = database.prepare('DELETE FROM kept WHERE name = ?');
 
   function header(deviceId: DeviceId): { readonly revision: Revision; readonly sessionsClosedAt: Revision } {
@@ -57,7 +59,8 @@ export function makeApply(database: DatabaseSync): (commands: readonly Command[]
     return headerOf(bytesIn(row, 'record').subarray(0, HEADER_BYTES), deviceId);
   }
 
-  function write({ expectedRevision, body, dueMs, change, replay, nowMs }: WriteCommand): WriteResult {
+  function write(command: WriteCommand): WriteResult {
+    const { expectedRevision, body, dueMs, change, replay, nowMs } = command;
     const { deviceId, effect } = change;
     if (replay !== undefined) {
       const row = selectReplay.get(deviceId, replay.key, nowMs - REPLAY_WINDOW_MS);
@@ -71,6 +74,7 @@ export function makeApply(database: DatabaseSync): (commands: readonly Command[]
       const closedAt = effect.close === 'DEVICE' ? revision : before.sessionsClosedAt;
       putRecord.run(deviceId, withHeader(body, revision, closedAt), dueMs ?? null);
     }
+    useRows.prune(deviceId, command.credentialIds);
     const closed = effect.close === 'CREDENTIAL' ? effect.credentialId : null;
     append.run(revision, change.nonce, deviceId, change.kind, effect.close, closed);
     trim.run(revision - LOG_MAX_ENTRIES);
@@ -98,6 +102,12 @@ export function makeApply(database: DatabaseSync): (commands: readonly Command[]
       case 'FORGET':
         forget.run(command.name);
         return true;
+      case 'USES':
+        return useRows.note(command.uses);
+      case 'USES_TOLD':
+        return useRows.told(command);
+      case 'USES_END':
+        return useRows.end(command.replica);
       case 'RESEAL':
         return reseal(command.deviceId, command.revision, command.body);
       default:

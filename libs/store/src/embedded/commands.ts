@@ -1,5 +1,6 @@
-import type { DeviceId, Revision } from '@latchkey/kernel';
+import type { CredentialId, DeviceId, Revision } from '@latchkey/kernel';
 import type { Change, Replay, WriteResult } from '../store.ts';
+import type { Use, UseReport } from '../uses.ts';
 
 /** A write with its record packed, as it goes to the worker. */
 export type WriteCommand = {
@@ -9,6 +10,8 @@ export type WriteCommand = {
   readonly body: Uint8Array | undefined;
   /** When the device is overdue, milliseconds since the epoch; undefined: never. */
   readonly dueMs: number | undefined;
+  /** The credentials that the device has then, two at most. */
+  readonly credentialIds: readonly CredentialId[];
   readonly change: Omit<Change, 'position'>;
   readonly replay: Replay | undefined;
   readonly nowMs: number;
@@ -19,6 +22,9 @@ export type Command =
   | WriteCommand
   | { readonly kind: 'KEEP'; readonly name: string; readonly value: string }
   | { readonly kind: 'FORGET'; readonly name: string }
+  | { readonly kind: 'USES'; readonly uses: readonly Use[] }
+  | ({ readonly kind: 'USES_TOLD' } & Omit<UseReport, 'uses'>)
+  | { readonly kind: 'USES_END'; readonly replica: string }
   | { readonly kind: 'RESEAL'; readonly deviceId: DeviceId; readonly revision: Revision; readonly body: Uint8Array };
 
 /** What each command answers. */
@@ -27,6 +33,9 @@ export type Outcomes = {
   /** What is kept now. */
   readonly KEEP: string;
   readonly FORGET: true;
+  readonly USES: true;
+  readonly USES_TOLD: true;
+  readonly USES_END: true;
   /** False: a write came between. */
   readonly RESEAL: boolean;
 };

@@ -29,6 +29,14 @@ const SCHEMA = `
   CREATE TABLE kept (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 `;
 
+// Made where they are missing: last uses came later than the rest, and are no part of what must be restored.
+const USE_SCHEMA = `
+  CREATE TABLE IF NOT EXISTS uses (
+    device_id TEXT NOT NULL, credential_id TEXT NOT NULL, at_ms INTEGER NOT NULL, PRIMARY KEY (device_id, credential_id)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS use_reports (replica TEXT PRIMARY KEY, complete_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+`;
+
 function pathIn(directory: string): string {
   return join(directory, 'latchkey.sqlite');
 }
@@ -52,6 +60,7 @@ function prepare(database: DatabaseSync, random: Random): string {
   if (pragma(database, 'application_id') !== APPLICATION_ID) throw new Error('it was made by another program');
   const version = pragma(database, 'user_version');
   if (version !== SCHEMA_VERSION) throw new Error(`it has schema ${version}, this program knows ${SCHEMA_VERSION}`);
+  database.exec(USE_SCHEMA);
   database.exec('SELECT max(position) FROM log; SELECT max(id) FROM devices');
   return textIn(database.prepare('SELECT store_id FROM identity').get() ?? {}, 'store_id');
 }

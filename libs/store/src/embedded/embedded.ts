@@ -1,8 +1,9 @@
-import { activationDeadlineMs, type DeviceRecord, type DeviceState } from '@latchkey/credential';
-import type { Clock, DeviceId, Random } from '@latchkey/kernel';
+import { type DeviceRecord, type DeviceState, dueAtMs, heldIn } from '@latchkey/credential';
+import type { Clock, CredentialId, DeviceId, Random } from '@latchkey/kernel';
 import { type Keyring, SealingError } from '../keyring.ts';
 import { packState, RecordError, revisionOf, sealedUnder, unpackRecord } from '../record.ts';
 import { PAGE_MAX, REPLAY_WINDOW_MS, type Store, StoreUnavailable, type Write } from '../store.ts';
+import type { UseReport } from '../uses.ts';
 import type { Command, Outcome, WriteCommand } from './commands.ts';
 import { openReader, prepareDatabase } from './database.ts';
 import { type Listeners, makeListeners } from './listeners.ts';
@@ -58,11 +59,29 @@ function commandOf(parts: Parts, { deviceId, expectedRevision, state, kind, effe
     kind: 'WRITE',
     expectedRevision,
     body: state === undefined ? undefined : packed(parts, state),
-    dueMs: state === undefined ? undefined : activationDeadlineMs(state),
+    dueMs: state === undefined ? undefined : dueAtMs(state),
+    credentialIds: state === undefined ? [] : credentialIdsOf(state),
     change: { shard: 0, nonce, deviceId, kind, effect },
     replay,
     nowMs: parts.clock.now(),
   };
+}
+
+function credentialIdsOf(state: DeviceState): readonly CredentialId[] {
+  const held = [heldIn(state, 'PRIMARY'), heldIn(state, 'SECONDARY')];
+  return held.filter((content) => content !== undefined).map(({ credentialId }) => credentialId);
+}
+
+// Rows of one command: a few milliseconds of the writing thread.
+const USES_A_COMMAND = 1_000;
+
+/** The report counts as complete only after all of its uses are on the disk. */
+async function reportUses({ queue }: Parts, { uses, ...told }: UseReport): Promise<void> {
+  const slices = Array.from({ length: Math.ceil(uses.length / USES_A_COMMAND) }, (_, index) =>
+    uses.slice(index * USES_A_COMMAND, (index + 1) * USES_A_COMMAND),
+  );
+  await Promise.all(slices.map((slice) => queue.submit({ kind: 'USES', uses: slice })));
+  await queue.submit({ kind: 'USES_TOLD', ...told });
 }
 
 function unpacked({ keyring }: Parts, { deviceId, bytes }: StoredRecord): DeviceRecord {
@@ -131,6 +150,12 @@ function makeStore(parts: Parts): Store {
         return { records: page.records.map((record) => unpacked(parts, record)), next: page.next };
       }),
     overdue: (nowMs, limit) => guarded(parts, () => reader.overdue(nowMs, bounded(limit))),
+    reportUses: (report) => guarded(parts, () => reportUses(parts, report)),
+    endUses: (replica) =>
+      guarded(parts, async () => {
+        await queue.submit({ kind: 'USES_END', replica });
+      }),
+    lastUses: (deviceIds) => guarded(parts, () => reader.lastUses(deviceIds.slice(0, PAGE_MAX))),
     log: (_shard, after, limit) => guarded(parts, () => reader.log(after, bounded(limit))),
     listen: parts.listeners.add,
     keep: (name, value) => guarded(parts, () => queue.submit({ kind: 'KEEP', name, value })),

@@ -1,8 +1,10 @@
 import type { DatabaseSync } from 'node:sqlite';
+import type { LastUses } from '@latchkey/credential';
 import { type CredentialId, type DeviceId, toRevision } from '@latchkey/kernel';
 import { CHANGE_KINDS, type Change, type LogPlace, type LogSlice, type SessionEffect } from '../store.ts';
 import { type Replayed, replayedFrom, SELECT_REPLAY } from './apply.ts';
 import { bytesIn, numberIn, type Row, textIn } from './columns.ts';
+import { makeLastUses } from './use-rows.ts';
 
 /** A record as it is stored. */
 export type StoredRecord = { readonly deviceId: DeviceId; readonly bytes: Uint8Array };
@@ -13,6 +15,7 @@ export type Reader = {
   readonly page: (after: string, prefix: string, limit: number) => readonly StoredRecord[];
   readonly overdue: (nowMs: number, limit: number) => readonly DeviceId[];
   readonly log: (after: LogPlace, limit: number) => LogSlice;
+  readonly lastUses: (deviceIds: readonly DeviceId[]) => LastUses;
   readonly kept: (name: string) => string | undefined;
   readonly replayed: (deviceId: DeviceId, key: string, notBeforeMs: number) => Replayed | undefined;
 };
@@ -86,6 +89,7 @@ export function makeReader(database: DatabaseSync): Reader {
         .all(after, prefix, `${prefix}\x7f`, limit)
         .map((row) => ({ deviceId: textIn(row, 'id') as DeviceId, bytes: bytesIn(row, 'record') })),
     overdue: (nowMs, limit) => selectOverdue.all(nowMs, limit).map((row) => textIn(row, 'id') as DeviceId),
+    lastUses: makeLastUses(database),
     log: makeLog(database),
     kept: (name) => {
       const row = selectKept.get(name);
