@@ -1,4 +1,12 @@
-import { DEFAULT_SETTINGS, freeze, type Proof, type Protocol, resetSecret } from '@latchkey/credential';
+import {
+  DEFAULT_SETTINGS,
+  freeze,
+  type GrantVerdict,
+  noteSuccess,
+  type Proof,
+  type Protocol,
+  resetSecret,
+} from '@latchkey/credential';
 import { type DeviceId, Secret, systemClock, systemRandom } from '@latchkey/kernel';
 import { StoreUnavailable } from '@latchkey/store';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -26,7 +34,7 @@ beforeEach(async () => {
   });
 });
 afterEach(async () => {
-  verifier.close();
+  await verifier.close();
   await held.dispose();
 });
 
@@ -41,6 +49,15 @@ const resetTo = (secret: string) =>
 const remove = () => operate(held.inner, DEVICE, () => undefined);
 /** Lets all promises that can go on do so; the embedded store reads without a turn of the event loop. */
 const settle = () => new Promise((resolve) => setImmediate(resolve));
+const FIRST_SUCCESS: GrantVerdict = {
+  kind: 'GRANT',
+  slot: 'PRIMARY',
+  credentialId: newId(),
+  activate: true,
+  firstUse: true,
+  retires: undefined,
+  expiresAtMs: undefined,
+};
 const DENIED = { granted: false, reason: 'SECRET_MISMATCH' };
 
 test('a record is read once and then decided on from memory, at once', async () => {
@@ -180,7 +197,7 @@ test('an activation that another replica wrote, unheard of here, is read and not
   await register({ activatedAtMs: undefined });
   await ask(plain('wrong-secret')); // in memory now
   held.deaf = true;
-  await operate(held.inner, DEVICE, (record) => record && { ...record, activatedAtMs: 5 });
+  await operate(held.inner, DEVICE, (record) => record && noteSuccess(record, FIRST_SUCCESS, 5));
   expect(await ask(plain(OLD))).toMatchObject({ granted: true, activatedNow: false });
   expect(held.sent).toHaveLength(1);
 });

@@ -1,11 +1,14 @@
 import type { X509Certificate } from 'node:crypto';
 import {
-  activate,
+  type BindVerdict,
   bindFingerprint,
   type Decision,
   type DeviceRecord,
   denied,
+  type GrantVerdict,
   isRefusal,
+  leavesTrace,
+  noteSuccess,
   type Proof,
   type Protocol,
   type Verdict,
@@ -14,7 +17,9 @@ import {
 } from '@latchkey/credential';
 import { type Clock, CREDENTIAL_ID_BYTES, type DeviceId, type Random, toCredentialId } from '@latchkey/kernel';
 import type { Store, Write } from '@latchkey/store';
-import { type RecordStats, Records } from './records.ts';
+import { type RecordStats, Records, type Sighting } from './records.ts';
+import { checkSessions, type Session } from './sessions.ts';
+import { Uses } from './uses.ts';
 
 /** One device's attempt. */
 export type Question = {
@@ -52,6 +57,8 @@ export type VerifierOptions = {
   readonly trustedCas: () => readonly X509Certificate[];
   /** Devices to keep in memory. */
   readonly maxRecords: number;
+  /** Hears why the store could not be told of last uses; they are told later. */
+  readonly reportFailed?: (error: unknown) => void;
 };
 
 /** How often a decision is begun anew when the record changed under it; a device that is reset so fast is under test. */
@@ -68,7 +75,10 @@ export class Verifier {
   readonly #store: Store;
   readonly #options: VerifierOptions;
   readonly #records: Records;
+  readonly #uses: Uses;
   readonly #stopListening: () => void;
+  // Retirements that this process has begun, and that others may not have heard of.
+  readonly #settling = new Map<DeviceId, Promise<unknown>>();
   #waiting = 0;
 
   constructor(options: VerifierOptions) {
@@ -80,6 +90,7 @@ export class Verifier {
       maxRecords: options.maxRecords,
     });
     this.#records = records;
+    this.#uses = new Uses({ ...options, reportFailed: options.reportFailed ?? (() => undefined) });
     this.#stopListening = options.store.listen({
       changed: ({ deviceId }) => records.invalidate(deviceId),
       lost: () => records.invalidateAll(),
@@ -96,8 +107,23 @@ export class Verifier {
     return this.#records.size;
   }
 
+  /** Credentials whose last use the store is not told yet. */
+  get untold(): number {
+    return this.#uses.size;
+  }
+
+  /** Before the first question: from now on the store is told of last uses. Rejects as the store does. */
+  start(): Promise<void> {
+    return this.#uses.start();
+  }
+
+  /** Tells the store of all last uses until now. Rejects as the store does. */
+  tellUses(): Promise<void> {
+    return this.#uses.tell();
+  }
+
   /**
-   * Decides on a proof; the first success activates the device, durably, before it is granted. Answers at once when
+   * Decides on a proof; activation, first use and a retirement that waited for it are durable before it is granted. Answers at once when
    * the record is in memory. Throws or rejects with NoDecision, or as the store does.
    */
   authenticate(question: Question): Answer | Promise<Answer> {
@@ -118,33 +144,62 @@ export class Verifier {
     };
   }
 
-  /** Hears no more changes. */
-  close(): void {
+  /** Which of a gateway's sessions may stay open, in their order. Rejects with NoDecision, or as the store does. */
+  checkSessions(sessions: readonly Session[]): Promise<readonly boolean[]> {
+    const { clock } = this.#options;
+    const leaseDeadlineMs = clock.monotonic() + LEASE_WAIT_MS;
+    return this.#counted(sessions.length, async () => {
+      const standings = await checkSessions(sessions, {
+        ...{ records: this.#records, lease: this.#store.lease, clock, maxAttempts: MAX_ATTEMPTS },
+        waitForLease: (deviceId) => this.#leaseBy(leaseDeadlineMs, deviceId),
+      });
+      if (standings === undefined) throw new NoDecision('the devices change faster than they can be looked at');
+      return standings;
+    });
+  }
+
+  /** Hears no more changes, and tells the store what is left to tell. */
+  async close(): Promise<void> {
     this.#stopListening();
+    await this.#uses.close();
   }
 
   #fromMemory(question: Question): Answer | undefined {
-    if (!this.#store.lease.holds(question.deviceId)) return undefined;
+    if (!this.#store.lease.holds(question.deviceId) || this.#settling.has(question.deviceId)) return undefined;
     const sighting = this.#records.cached(question.deviceId);
     if (sighting === undefined) return undefined;
     const verdict = this.#verify(sighting.record, question);
-    if (this.#needsWrite(verdict)) return undefined;
-    // The clock is read again: a process that was stopped while it verified has lost its lease without knowing.
-    if (!this.#store.lease.holds(question.deviceId) || !this.#records.isCurrent(sighting)) return undefined;
+    if (needsWrite(verdict) || !this.#stands(sighting, verdict)) return undefined;
     return {
-      decision: decisionOf(verdict, sighting.record, false),
+      decision: this.#noted(sighting, decisionOf(verdict, sighting.record, false)),
       cacheAgeMs: this.#options.clock.monotonic() - sighting.readAtMs,
     };
   }
 
-  async #waitFor(question: Question): Promise<Answer> {
-    if (this.#waiting >= MAX_WAITING) throw new NoDecision('too many questions wait for the store');
-    this.#waiting += 1;
+  #waitFor(question: Question): Promise<Answer> {
+    return this.#counted(1, () => this.#fromStore(question));
+  }
+
+  async #counted<T>(questions: number, work: () => Promise<T>): Promise<T> {
+    if (this.#waiting + questions > MAX_WAITING) throw new NoDecision('too many questions wait for the store');
+    this.#waiting += questions;
     try {
-      return await this.#fromStore(question);
+      return await work();
     } finally {
-      this.#waiting -= 1;
+      this.#waiting -= questions;
     }
+  }
+
+  /** May the verdict be answered at this moment? The clocks are read again: a process may have been stopped while it verified. */
+  #stands(sighting: Sighting, verdict: Verdict): boolean {
+    if (!this.#store.lease.holds(sighting.deviceId) || !this.#records.isCurrent(sighting)) return false;
+    if (verdict.kind !== 'GRANT' || verdict.expiresAtMs === undefined) return true;
+    return this.#options.clock.now() < verdict.expiresAtMs;
+  }
+
+  #noted(sighting: Sighting, decision: Decision): Decision {
+    if (decision.granted) this.#uses.note(sighting, decision, this.#options.clock.now());
+    return decision;
   }
 
   async #fromStore(question: Question): Promise<Answer> {
@@ -152,18 +207,20 @@ export class Verifier {
     const leaseDeadlineMs = this.#options.clock.monotonic() + LEASE_WAIT_MS;
     let activatedNow = false;
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+      await this.#settling.get(question.deviceId);
       if (!lease.holds(question.deviceId)) await this.#leaseBy(leaseDeadlineMs, question.deviceId);
       const cached = this.#records.cached(question.deviceId);
       const sighting = cached ?? (await this.#records.read(question.deviceId));
       const verdict = this.#verify(sighting.record, question);
-      if (sighting.record !== undefined && this.#needsWrite(verdict)) {
+      if (sighting.record !== undefined && needsWrite(verdict)) {
         const written = await this.#effect(sighting.record, verdict);
-        activatedNow ||= written && verdict.kind === 'GRANT';
+        activatedNow ||= written && verdict.kind === 'GRANT' && verdict.activate;
         continue; // decided on what is written now
       }
-      if (!lease.holds(question.deviceId) || !this.#records.isCurrent(sighting)) continue;
+      if (!this.#stands(sighting, verdict)) continue;
       const cacheAgeMs = cached === undefined ? 0 : this.#options.clock.monotonic() - sighting.readAtMs;
-      return { decision: decisionOf(verdict, sighting.record, activatedNow), cacheAgeMs };
+      const decision = this.#noted(sighting, decisionOf(verdict, sighting.record, activatedNow));
+      return { decision, cacheAgeMs };
     }
     throw new NoDecision('the device changes faster than it can be decided on');
   }
@@ -179,10 +236,6 @@ export class Verifier {
     return verify(record, proof, { nowMs: clock.now(), protocol, settings, trustedCas: trustedCas() });
   }
 
-  #needsWrite(verdict: Verdict): boolean {
-    return verdict.kind === 'BIND' || (verdict.kind === 'GRANT' && verdict.activate);
-  }
-
   #bound(record: DeviceRecord, fingerprint: string): DeviceRecord {
     const { clock, random } = this.#options;
     const credentialId = toCredentialId(random(CREDENTIAL_ID_BYTES));
@@ -192,26 +245,56 @@ export class Verifier {
   }
 
   /** Writes what the verdict asks for, if the record is still the one it was made on. */
-  async #effect(record: DeviceRecord, verdict: Verdict): Promise<boolean> {
-    const binds = verdict.kind === 'BIND';
-    const write: Write = {
-      deviceId: record.deviceId,
-      expectedRevision: record.revision,
-      state: binds ? this.#bound(record, verdict.fingerprint) : activate(record, this.#options.clock.now()),
-      kind: binds ? 'BOUND' : 'ACTIVATED',
-      effect: { close: 'NONE' },
-      replay: undefined,
-    };
+  async #effect(record: DeviceRecord, verdict: BindVerdict | GrantVerdict): Promise<boolean> {
+    const { deviceId, revision: expectedRevision } = record;
+    const write = { deviceId, expectedRevision, ...this.#effectOf(record, verdict), replay: undefined };
+    if (write.kind === 'RETIRED') return this.#retire(write);
     const { outcome } = await this.#store.write(write);
     // Another replica wrote it, and its change is still on the way: what is in memory would only conflict again.
-    if (outcome !== 'WRITTEN') this.#records.invalidate(record.deviceId);
+    if (outcome !== 'WRITTEN') this.#records.invalidate(deviceId);
     return outcome === 'WRITTEN';
   }
+
+  #effectOf(record: DeviceRecord, verdict: BindVerdict | GrantVerdict): Pick<Write, 'state' | 'kind' | 'effect'> {
+    if (verdict.kind === 'BIND') {
+      return { state: this.#bound(record, verdict.fingerprint), kind: 'BOUND', effect: { close: 'NONE' } };
+    }
+    const state = noteSuccess(record, verdict, this.#options.clock.now());
+    if (verdict.retires !== undefined) {
+      return { state, kind: 'RETIRED', effect: { close: 'CREDENTIAL', credentialId: verdict.retires } };
+    }
+    return { state, kind: verdict.activate ? 'ACTIVATED' : 'USED', effect: { close: 'NONE' } };
+  }
+
+  /** A retirement holds everywhere before the success that it waited for is granted, to this question or to another. */
+  async #retire(write: Write): Promise<boolean> {
+    const { deviceId } = write;
+    const begun = this.#settling.get(deviceId);
+    if (begun !== undefined) {
+      await begun;
+      return false;
+    }
+    const settled = this.#store.write(write).then(async (result) => {
+      if (result.outcome === 'WRITTEN') await this.#store.settled(deviceId, result.revision);
+      else this.#records.invalidate(deviceId);
+      return result.outcome === 'WRITTEN';
+    });
+    this.#settling.set(deviceId, settled);
+    try {
+      return await settled;
+    } finally {
+      if (this.#settling.get(deviceId) === settled) this.#settling.delete(deviceId);
+    }
+  }
+}
+
+function needsWrite(verdict: Verdict): verdict is BindVerdict | GrantVerdict {
+  return verdict.kind === 'BIND' || (verdict.kind === 'GRANT' && leavesTrace(verdict));
 }
 
 function decisionOf(verdict: Verdict, record: DeviceRecord | undefined, activatedNow: boolean): Decision {
   if (verdict.kind === 'DENY') return denied(verdict.reason);
   if (verdict.kind === 'BIND' || record === undefined) throw new Error('a binding is written before it is decided on');
-  const { slot, credentialId } = verdict;
-  return { granted: true, slot, credentialId, revision: record.revision, activatedNow, expiresAtMs: undefined };
+  const { slot, credentialId, expiresAtMs } = verdict;
+  return { granted: true, slot, credentialId, revision: record.revision, activatedNow, expiresAtMs };
 }

@@ -1,2 +1,3 @@
 export { type Answer, NoDecision, type Question, type Trial, Verifier, type VerifierOptions } from './authenticate.ts';
 export type { RecordStats } from './records.ts';
+export type { Session } from './sessions.ts';

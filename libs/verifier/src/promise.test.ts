@@ -86,7 +86,7 @@ class World {
       this.ask(secret);
       expect(await this.#asked.at(-1)?.done).toBe(this.#valid().includes(secret));
     }
-    this.#verifier.close();
+    await this.#verifier.close();
     this.#asked.length = 0;
     if (this.#standing !== undefined) await this.put(undefined);
   }

@@ -12,6 +12,8 @@ export type Sighting = {
   readonly bucket: number;
   readonly generation: number;
   readonly epoch: number;
+  /** Which use was noted last, see uses.ts; 0: none was. */
+  noted: number;
 };
 
 /** How the cache has done since the start. */
@@ -114,6 +116,7 @@ export class Records {
       bucket,
       generation: this.#generations[bucket] ?? 0,
       epoch: this.#epoch,
+      noted: 0,
     };
   }
 

@@ -15,10 +15,16 @@ export function newDevice(
   return { ...state, ...changes };
 }
 
-/** A device with this primary secret, activated long ago unless said otherwise. */
+/** A device with this primary secret, activated and used long ago unless said otherwise. */
 export function secretDevice(deviceId: DeviceId, secret: string, changes: Partial<DeviceState> = {}): DeviceState {
   const primary = { credentialId: newId(), secret: new Secret(secret) };
-  return newDevice(deviceId, { kind: 'SECRET', format: 'TEXT', primary }, { activatedAtMs: 1, ...changes });
+  const device = newDevice(deviceId, { kind: 'SECRET', format: 'TEXT', primary }, { activatedAtMs: 1, ...changes });
+  const { credentials, activatedAtMs } = device;
+  if (credentials.kind !== 'SECRET' || credentials.primary.state !== 'SET') throw new Error('it has a secret');
+  return {
+    ...device,
+    credentials: { ...credentials, primary: { ...credentials.primary, firstUsedAtMs: activatedAtMs } },
+  };
 }
 
 /** A device that takes the first certificate of a trusted CA. */

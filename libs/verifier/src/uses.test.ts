@@ -1,0 +1,151 @@
+import { DEFAULT_SETTINGS, type Granted } from '@latchkey/credential';
+import { type CredentialId, type DeviceId, NO_REVISION, systemClock, systemRandom } from '@latchkey/kernel';
+import { StoreUnavailable, type UseReport } from '@latchkey/store';
+import { expect, test } from 'vitest';
+import { Verifier } from './authenticate.ts';
+import type { Sighting } from './records.ts';
+import { newId, plain, secretDevice } from './test-devices.ts';
+import { holdStore, operate } from './test-store.ts';
+import { MAX_NOTED, Uses } from './uses.ts';
+
+const MINUTE_MS = 60_000;
+const NOW_MS = 1_700_000_040_000; // a full minute
+
+/** Notes over a store that keeps what it is told, and fails while `fails` is set. */
+function usesOver() {
+  const told: UseReport[] = [];
+  const ended: string[] = [];
+  const failures: unknown[] = [];
+  const state = { nowMs: NOW_MS, fails: false };
+  const uses = new Uses({
+    clock: { now: () => state.nowMs, monotonic: () => state.nowMs },
+    random: systemRandom,
+    reportFailed: (error) => failures.push(error),
+    store: {
+      reportUses: async (report) => {
+        if (state.fails) throw new StoreUnavailable('away');
+        told.push(report);
+      },
+      endUses: async (replica) => {
+        ended.push(replica);
+      },
+    },
+  });
+  return { uses, told, ended, failures, state };
+}
+
+const sightingOf = (deviceId: string): Sighting => ({
+  ...{ deviceId: deviceId as DeviceId, record: undefined, readAtMs: 0, bucket: 0, generation: 0, epoch: 0, noted: 0 },
+});
+const grantOf = (credentialId: CredentialId, slot: 'PRIMARY' | 'SECONDARY' = 'PRIMARY'): Granted => ({
+  ...{ granted: true, slot, credentialId, revision: NO_REVISION, activatedNow: false, expiresAtMs: undefined },
+});
+
+test('a use is told once a minute, by the start of its minute, and each credential has its own', async () => {
+  const { uses, told, state } = usesOver();
+  const [sighting, one, two] = [sightingOf('d'), newId(), newId()];
+  uses.note(sighting, grantOf(one), NOW_MS + 1);
+  uses.note(sighting, grantOf(one), NOW_MS + MINUTE_MS - 1);
+  uses.note(sighting, grantOf(two, 'SECONDARY'), NOW_MS + MINUTE_MS - 1);
+  await uses.tell();
+  expect(told[0]?.uses).toEqual([
+    { deviceId: 'd', credentialId: one, atMs: NOW_MS },
+    { deviceId: 'd', credentialId: two, atMs: NOW_MS },
+  ]);
+  expect([told[0]?.completeToMs, told[0]?.lostUntilMs, uses.size]).toEqual([NOW_MS, 0, 0]);
+  uses.note(sighting, grantOf(two, 'SECONDARY'), NOW_MS + MINUTE_MS - 1);
+  uses.note(sighting, grantOf(two, 'SECONDARY'), NOW_MS + MINUTE_MS);
+  state.nowMs += MINUTE_MS;
+  await uses.tell();
+  expect(told[1]?.uses).toEqual([{ deviceId: 'd', credentialId: two, atMs: NOW_MS + MINUTE_MS }]);
+  expect(told[1]?.completeToMs).toBe(NOW_MS + MINUTE_MS);
+});
+
+test('what could not be told is told later, and the later use of both counts', async () => {
+  const { uses, told, state } = usesOver();
+  const credentialId = newId();
+  state.fails = true;
+  uses.note(sightingOf('d'), grantOf(credentialId), NOW_MS);
+  const failing = uses.tell();
+  await expect(failing).rejects.toThrow('away');
+  uses.note(sightingOf('d'), grantOf(credentialId), NOW_MS + MINUTE_MS);
+  state.fails = false;
+  await uses.tell();
+  expect(told.map(({ uses: list }) => list)).toEqual([[{ deviceId: 'd', credentialId, atMs: NOW_MS + MINUTE_MS }]]);
+});
+
+test('what is noted has a bound; what is dropped is said to be lost, and known credentials go on', async () => {
+  const { uses, told, state } = usesOver();
+  const first = newId();
+  uses.note(sightingOf('first'), grantOf(first), NOW_MS);
+  for (let number = 1; number < MAX_NOTED; number += 1) {
+    uses.note(sightingOf('d'), grantOf(`credential-${number}` as CredentialId), NOW_MS);
+  }
+  uses.note(sightingOf('d'), grantOf(newId()), NOW_MS);
+  uses.note(sightingOf('first'), grantOf(first), NOW_MS + MINUTE_MS);
+  expect(uses.size).toBe(MAX_NOTED);
+  state.fails = true;
+  await uses.tell().catch(() => undefined);
+  expect(uses.size).toBe(MAX_NOTED);
+  state.fails = false;
+  await uses.tell();
+  expect(told[0]?.lostUntilMs).toBe(NOW_MS + MINUTE_MS);
+  expect(told[0]?.uses.find(({ credentialId }) => credentialId === first)?.atMs).toBe(NOW_MS + MINUTE_MS);
+  await uses.tell();
+  expect(told[1]).toMatchObject({ uses: [], lostUntilMs: 0 });
+});
+
+test('reports go one after another, and those asked for meanwhile share one', async () => {
+  const { uses, told } = usesOver();
+  await Promise.all([uses.tell(), uses.tell(), uses.tell()]);
+  expect(told).toHaveLength(1);
+});
+
+test('it reports at the start, and at the end tells the rest before it ends its reports', async () => {
+  const { uses, told, ended, failures } = usesOver();
+  await uses.start();
+  expect(told).toMatchObject([{ uses: [] }]);
+  uses.note(sightingOf('d'), grantOf(newId()), NOW_MS);
+  await uses.close();
+  await uses.close();
+  expect(told[1]?.uses).toHaveLength(1);
+  expect([ended, failures]).toEqual([[told[0]?.replica], []]);
+});
+
+test('an end that the store does not hear of is no end: its reports stay open', async () => {
+  const { uses, ended, failures, state } = usesOver();
+  await uses.start();
+  state.fails = true;
+  await uses.close();
+  expect([ended, failures]).toEqual([[], [new StoreUnavailable('away')]]);
+});
+
+test('grants from memory and after a read are noted, denials and trials are not', async () => {
+  const held = await holdStore();
+  const deviceId = 'pump_7' as DeviceId;
+  const verifier = new Verifier({
+    ...{ store: held.store, clock: systemClock, random: systemRandom, settings: DEFAULT_SETTINGS },
+    ...{ trustedCas: () => [], maxRecords: 10 },
+  });
+  try {
+    await operate(held.inner, deviceId, () => secretDevice(deviceId, 'secret-1'));
+    const ask = (secret: string) => verifier.authenticate({ deviceId, protocol: 'MQTT', proof: plain(secret) });
+    await ask('wrong-one');
+    await verifier.tryProof({ deviceId, protocol: 'MQTT', proof: plain('secret-1') });
+    expect(verifier.untold).toBe(0);
+    expect(ask('secret-1')).not.toBeInstanceOf(Promise);
+    expect(verifier.untold).toBe(1);
+    const before = Date.now();
+    await verifier.tellUses();
+    const { lastUsedAtMs } = await held.inner.lastUses([deviceId]);
+    const [atMs] = [...lastUsedAtMs.values()];
+    expect(before - (atMs ?? 0)).toBeLessThan(2 * MINUTE_MS);
+    expect(lastUsedAtMs.size).toBe(1);
+    held.lose(); // the next question reads
+    await ask('secret-1');
+    expect(verifier.untold).toBe(1);
+  } finally {
+    await verifier.close();
+    await held.dispose();
+  }
+});

@@ -1,0 +1,115 @@
+import { type Granted, USE_PRECISION_MS } from '@latchkey/credential';
+import type { Clock, CredentialId, Random } from '@latchkey/kernel';
+import { type Store, USE_REPORT_EVERY_MS, type Use } from '@latchkey/store';
+import type { Sighting } from './records.ts';
+
+/** Credentials whose last use is not told yet: about 30 MB, and a minute of a large fleet; more are given up and said to be lost. */
+export const MAX_NOTED = 200_000;
+
+/** So many are told at once, without waiting for the time: half a second of work for Redis. */
+const TELL_AT = 50_000;
+
+/** 72 bits: no two replicas share a name. */
+const NAME_BYTES = 9;
+
+/** What the notes need. */
+export type UsesOptions = {
+  readonly store: Pick<Store, 'reportUses' | 'endUses'>;
+  readonly clock: Clock;
+  readonly random: Random;
+  /** Hears why a report has to wait; what it told stays noted. */
+  readonly reportFailed: (error: unknown) => void;
+};
+
+/**
+ * When credentials were last used here, to a minute, told to the store behind the decisions. What the store was not told
+ * when the process dies counts as use: the store knows how far the reports went.
+ */
+export class Uses {
+  readonly #options: UsesOptions;
+  readonly #replica: string;
+  #noted = new Map<CredentialId, Use>();
+  #lostUntilMs = 0;
+  #queued: Promise<void> | undefined;
+  #tail: Promise<unknown> = Promise.resolve();
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(options: UsesOptions) {
+    this.#options = options;
+    this.#replica = Buffer.from(options.random(NAME_BYTES)).toString('base64url');
+  }
+
+  /** Uses that are not told yet. */
+  get size(): number {
+    return this.#noted.size;
+  }
+
+  /** Says that this replica is there, before its first decision, and then how its credentials are used. */
+  async start(): Promise<void> {
+    await this.tell();
+    this.#timer = setInterval(() => this.#tellSoon(), USE_REPORT_EVERY_MS);
+    this.#timer.unref();
+  }
+
+  /** Notes a grant. At most once a minute for the same slot of a sighting, so that memory decisions cost a comparison. */
+  note(sighting: Sighting, { slot, credentialId }: Granted, nowMs: number): void {
+    const minute = Math.floor(nowMs / USE_PRECISION_MS);
+    const mark = 2 * minute + (slot === 'PRIMARY' ? 0 : 1);
+    if (sighting.noted === mark) return;
+    sighting.noted = mark;
+    this.#add({ deviceId: sighting.deviceId, credentialId, atMs: minute * USE_PRECISION_MS });
+    if (this.#noted.size >= TELL_AT && this.#timer !== undefined) this.#tellSoon();
+  }
+
+  /** Tells the store all that was noted until now; reports go one after another. Rejects as the store does. */
+  tell(): Promise<void> {
+    this.#queued ??= this.#tail.then(() => {
+      this.#queued = undefined;
+      return this.#report();
+    });
+    this.#tail = this.#queued.catch(() => undefined);
+    return this.#queued;
+  }
+
+  /** Tells the rest, and that nothing more will come. */
+  async close(): Promise<void> {
+    if (this.#timer === undefined) return;
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+    try {
+      await this.tell();
+      await this.#options.store.endUses(this.#replica);
+    } catch (error) {
+      this.#options.reportFailed(error); // as if it had crashed: the others will find it silent
+    }
+  }
+
+  #tellSoon(): void {
+    if (this.#queued === undefined) this.tell().catch(this.#options.reportFailed);
+  }
+
+  async #report(): Promise<void> {
+    const { store, clock } = this.#options;
+    const noted = this.#noted;
+    const lostUntilMs = this.#lostUntilMs;
+    this.#noted = new Map();
+    this.#lostUntilMs = 0;
+    try {
+      const uses = [...noted.values()];
+      await store.reportUses({ replica: this.#replica, uses, completeToMs: clock.now(), lostUntilMs });
+    } catch (error) {
+      this.#lostUntilMs = Math.max(this.#lostUntilMs, lostUntilMs);
+      for (const use of noted.values()) this.#add(use);
+      throw error;
+    }
+  }
+
+  #add(use: Use): void {
+    const known = this.#noted.get(use.credentialId);
+    if (known === undefined && this.#noted.size >= MAX_NOTED) {
+      this.#lostUntilMs = Math.max(this.#lostUntilMs, use.atMs + USE_PRECISION_MS);
+    } else if (known === undefined || known.atMs < use.atMs) {
+      this.#noted.set(use.credentialId, use);
+    }
+  }
+}
