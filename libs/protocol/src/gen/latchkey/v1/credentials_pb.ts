@@ -237,14 +237,15 @@ export type RetireCredentialResponse_Outcome = Message<"latchkey.v1.RetireCreden
   deviceId: string;
 
   /**
-   * The device was never seen to use its other slot, so it would be locked out.
+   * The device was never seen to use its other slot, or that slot's credential retires at a time, so it would be
+   * locked out. Never so when the retirement waits for the other slot.
    *
    * @generated from field: bool locks_out = 2;
    */
   locksOut: boolean;
 
   /**
-   * Last use of the credential to retire.
+   * Last use of the credential to retire, as in SlotUse.
    *
    * @generated from field: google.protobuf.Timestamp last_used_at = 3;
    */
@@ -447,7 +448,8 @@ export type GetRotationReportResponse_SlotUse = Message<"latchkey.v1.GetRotation
   firstUsedAt?: Timestamp | undefined;
 
   /**
-   * Last success with this credential, coarse; absent: never.
+   * Last success with this credential, known to a minute; absent: never. Time in which uses may have gone unnoticed,
+   * because a replica of the service crashed, counts as use.
    *
    * @generated from field: google.protobuf.Timestamp last_used_at = 3;
    */
@@ -553,7 +555,11 @@ export const CredentialService: GenService<{
     output: typeof ResetCredentialResponseSchema;
   },
   /**
-   * RetireCredential empties a slot. Without execute it only says who would be locked out.
+   * RetireCredential empties a slot, at once or later. Without execute it only says who would be locked out.
+   * Nothing is written when any of the devices cannot be served. A retirement that is set is moved by another one, and
+   * ended by a reset of its slot. Errors: NOT_FOUND (no such device), FAILED_PRECONDITION (the slot is ARMED and shall be
+   * retired later, or the other slot's credential retires already), ABORTED (another revision than expected, or the
+   * request id's outcome was superseded).
    *
    * @generated from rpc latchkey.v1.CredentialService.RetireCredential
    */
@@ -563,7 +569,8 @@ export const CredentialService: GenService<{
     output: typeof RetireCredentialResponseSchema;
   },
   /**
-   * PromoteSecondary makes the primary and the secondary change places, as one step.
+   * PromoteSecondary makes the primary and the secondary change places, as one step. It closes no session.
+   * Errors: NOT_FOUND, FAILED_PRECONDITION (there is nothing to promote, or the primary is ARMED), ABORTED.
    *
    * @generated from rpc latchkey.v1.CredentialService.PromoteSecondary
    */
@@ -574,6 +581,7 @@ export const CredentialService: GenService<{
   },
   /**
    * GetRotationReport tells which credential each device really uses, and when the old one is safe to retire.
+   * Errors: NOT_FOUND.
    *
    * @generated from rpc latchkey.v1.CredentialService.GetRotationReport
    */
