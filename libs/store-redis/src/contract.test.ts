@@ -1,7 +1,7 @@
 import type { Keyring, Store } from '@latchkey/store';
 import { storeContract } from '@latchkey/store/contract';
 import { afterAll, beforeAll } from 'vitest';
-import { command, laidDown, openOn } from './fixture.ts';
+import { command, laidDown, onlyShard, openOn } from './fixture.ts';
 import { recordKey } from './keys.ts';
 import { type RedisServer, startRedisServer } from './redis-server.ts';
 
@@ -24,7 +24,7 @@ storeContract('the Redis store', async (keyring) => {
     reopen: open,
     dump: () => laidDown(server),
     overwrite: async (deviceId, bytes) => {
-      await command(server, 'SET', recordKey(deviceId), Buffer.from(bytes));
+      await command(server, 'SET', recordKey(onlyShard(), deviceId), Buffer.from(bytes));
     },
     dispose: async () => {
       for (const store of opened) await store.close();

@@ -10,21 +10,21 @@ test.each([{ close: 'NONE' } as const, { close: 'DEVICE' } as const, { close: 'C
   'a change with the effect %j is read as it was written',
   (effect) => {
     const change = { nonce: 'n-_1', deviceId: device('a_-1'), kind: 'RESET', effect } as const;
-    expect(parseEntry(`7 ${entryText(change)}`)).toEqual({ shard: 0, position, ...change });
+    expect(parseEntry(`7 ${entryText(change)}`, 3)).toEqual({ shard: 3, position, ...change });
   },
 );
 
 test('a kind of a newer version is a change all the same', () => {
-  expect(parseEntry('7 n MOVED * a')).toMatchObject({ kind: 'UPDATED', effect: { close: 'DEVICE' } });
+  expect(parseEntry('7 n MOVED * a', 0)).toMatchObject({ kind: 'UPDATED', effect: { close: 'DEVICE' } });
 });
 
 test.each(['', '7', '0 n RESET - a', '-1 n RESET - a', '9007199254740992 n RESET - a', '7  RESET - a'])(
   '%j is no change',
   (text) => {
-    expect(parseEntry(text)).toBeUndefined();
+    expect(parseEntry(text, 0)).toBeUndefined();
   },
 );
 
 test.each(['7 n RESET x a', '7 n RESET - a:b', '7 n RESET -', 'x n RESET - a'])('%j is no change either', (text) => {
-  expect(parseEntry(text)).toBeUndefined();
+  expect(parseEntry(text, 0)).toBeUndefined();
 });

@@ -28,7 +28,7 @@ export function entryText(change: Omit<Change, 'position' | 'shard'>): string {
 }
 
 /** A change from `position nonce kind effect device`, as pushed and as read from the log; undefined when it is none. */
-export function parseEntry(text: string): Change | undefined {
+export function parseEntry(text: string, shard: number): Change | undefined {
   const [position = '', nonce = '', kind, effectPart, id = ''] = text.split(' ');
   const deviceId = parseDeviceId(id);
   const effect = parseEffect(effectPart);
@@ -36,5 +36,5 @@ export function parseEntry(text: string): Change | undefined {
     return undefined;
   }
   if (!Number.isSafeInteger(Number(position))) return undefined;
-  return { shard: 0, position: toRevision(Number(position)), nonce, deviceId, kind: parseKind(kind), effect };
+  return { shard, position: toRevision(Number(position)), nonce, deviceId, kind: parseKind(kind), effect };
 }

@@ -3,16 +3,17 @@ import type { Change } from '@latchkey/store';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { entryText } from './entry.ts';
 import { ChangeFeed } from './feed.ts';
-import { device } from './fixture.ts';
+import { device, onlyShard } from './fixture.ts';
 import { REPLY_DEADLINE_MS, type Session } from './session.ts';
 
 // Orders of messages and replies that a real server shows only now and then.
 
+const KEYS = onlyShard();
 let feed: ChangeFeed;
 let heard: (number | 'lost')[];
 
 beforeEach(() => {
-  feed = new ChangeFeed();
+  feed = new ChangeFeed(KEYS);
   heard = [];
   feed.listen({ changed: ({ position }) => heard.push(position), lost: () => heard.push('lost') });
 });

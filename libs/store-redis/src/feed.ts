@@ -1,6 +1,7 @@
 import { type Change, type ChangeListener, type LogPlace, PAGE_MAX } from '@latchkey/store';
 import { parseEntry } from './entry.ts';
 import { callLog, placeOf } from './functions.ts';
+import type { ShardKeys } from './keys.ts';
 import { REPLY_DEADLINE_MS, type Session } from './session.ts';
 
 /** Most messages kept while a new connection catches up: more are read from the log instead. */
@@ -23,13 +24,20 @@ function guarded(hear: () => void): void {
   }
 }
 
-/** Brings every change to the listeners: in the order of the log, each once, over the ends of connections. */
+/** Brings every change of a shard to the listeners: in the order of its log, each once, over the ends of connections. */
 export class ChangeFeed {
   readonly #listeners = new Set<ChangeListener>();
   readonly #waiters = new Set<Waiter>();
+  readonly #keys: ShardKeys;
   #place: LogPlace | undefined;
   #live: Session | undefined;
+  /** The newest connection, live or still catching up. */
+  #newest: Session | undefined;
   #early: Change[] = [];
+
+  constructor(keys: ShardKeys) {
+    this.#keys = keys;
+  }
 
   /** Hears every change from now on; the returned function ends it. */
   listen(listener: ChangeListener): () => void {
@@ -44,16 +52,18 @@ export class ChangeFeed {
    */
   async follow(session: Session, channel: string): Promise<void> {
     this.#live = undefined;
+    this.#newest = session;
     this.#early = [];
     await session.subscribe(channel, (message) => this.#pushed(session, message));
     for (let page = 0; page < MAX_PAGES; page++) {
       const place = this.#place;
       const limit = place === undefined ? 0 : PAGE_MAX;
-      const slice = await callLog(session, place ?? { position: 0, nonce: '' }, limit);
+      const slice = await callLog(session, this.#keys, place ?? { position: 0, nonce: '' }, limit);
       if (place === undefined) this.#place = slice.end;
       else if (slice.entries === undefined) this.#lose(slice.end);
       for (const change of slice.entries ?? []) this.#take(change);
       if (this.#at() >= slice.end.position && this.#takeEarly()) {
+        if (this.#newest !== session) throw new Error('another connection follows the log');
         this.#live = session;
         return;
       }
@@ -79,7 +89,9 @@ export class ChangeFeed {
 
   // Called by node-redis while it decodes: whatever is thrown here would hand replies to the wrong callers.
   #pushed(session: Session, message: string): void {
-    const change = parseEntry(message);
+    // A server that was replaced may still push what its successor never had.
+    if (session !== this.#newest) return;
+    const change = parseEntry(message, this.#keys.shard);
     if (change === undefined) {
       session.end('a message that is no change');
     } else if (this.#live === session) {

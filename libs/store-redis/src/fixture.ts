@@ -13,6 +13,7 @@ import {
 } from '@latchkey/kernel';
 import { type Change, generateKeyLine, type Keyring, parseKeyring, type Store, type Write } from '@latchkey/store';
 import { createClient, RESP_TYPES, type RedisArgument } from 'redis';
+import { layoutOf, type ShardKeys } from './keys.ts';
 import type { RedisServer } from './redis-server.ts';
 import { openRedisStore } from './redis-store.ts';
 
@@ -26,6 +27,13 @@ export function openOn(server: { readonly url: string }, keyring: Keyring): Prom
   return openRedisStore({ url: server.url, keyring, clock: systemClock, random: systemRandom });
 }
 
+/** The keys of the only shard of a single server. */
+export function onlyShard(): ShardKeys {
+  const [keys] = layoutOf(1);
+  if (keys === undefined) throw new Error('a store has a shard');
+  return keys;
+}
+
 /** The text as a device id; the test is wrong when it is none. */
 export function device(text: string): DeviceId {
   const deviceId = parseDeviceId(text);
@@ -35,7 +43,13 @@ export function device(text: string): DeviceId {
 
 function slotOf(secret: string) {
   const credentialId = toCredentialId(systemRandom(12));
-  return { state: 'SET', credentialId, setAtMs: 1_700_000_000_000, secret: new Secret(secret) } as const;
+  return {
+    state: 'SET',
+    credentialId,
+    setAtMs: 1_700_000_000_000,
+    firstUsedAtMs: undefined,
+    secret: new Secret(secret),
+  } as const;
 }
 
 /** A device with two secrets of 32 characters. */
@@ -47,7 +61,10 @@ export function stateOf(deviceId: DeviceId, primary = 'p'.repeat(32), secondary 
     secondary: slotOf(secondary),
   };
   const createdAtMs = 1_700_000_000_000;
-  return { deviceId, credentials, frozen: false, createdAtMs, activatedAtMs: undefined, activationTimeoutS: 60 };
+  return {
+    ...{ deviceId, credentials, frozen: false, createdAtMs },
+    ...{ activatedAtMs: undefined, activationTimeoutS: 60, retirement: undefined },
+  };
 }
 
 /** A write that creates the device, or changes it from `expectedRevision`. */

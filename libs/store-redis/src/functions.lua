@@ -25,13 +25,22 @@ local function index(ids_key, overdue_key, id, deadline)
   end
 end
 
--- KEYS: record, log, ids, overdue, and replay if the write has one.
+-- Drops the last uses of all credentials but these, which are divided by spaces.
+local function prune(uses_key, credentials)
+  local stays = {}
+  for credential in string.gmatch(credentials, '%S+') do stays[credential] = true end
+  for _, credential in ipairs(redis.call('HKEYS', uses_key)) do
+    if not stays[credential] then redis.call('HDEL', uses_key, credential) end
+  end
+end
+
+-- KEYS: record, log, ids, overdue, last uses, and replay if the write has one.
 -- ARGV: device id, expected revision, body ('' deletes), log entry, '1' if every session is closed,
---       activation deadline in ms or '', replay, channel.
+--       when it is overdue in ms or '', replay, channel, the credentials that it has then.
 -- Answers {'W', revision}, {'C', revision of the record} or {'R', replay}.
 local function write(keys, args)
-  local record_key, log_key, ids_key, overdue_key, replay_key = unpack(keys)
-  local id, expected, body, entry, closes, deadline, replay, channel = unpack(args)
+  local record_key, log_key, ids_key, overdue_key, uses_key, replay_key = unpack(keys)
+  local id, expected, body, entry, closes, deadline, replay, channel, credentials = unpack(args)
   local known = replay_key and redis.call('GET', replay_key)
   if known then return { 'R', known } end
   local revision, closed_at = header_of(redis.call('GET', record_key))
@@ -48,8 +57,9 @@ local function write(keys, args)
     redis.call('SET', record_key, header .. body)
     index(ids_key, overdue_key, id, deadline)
   end
+  prune(uses_key, credentials)
   if replay_key then redis.call('SET', replay_key, position .. ' ' .. replay, 'PX', REPLAY_MS) end
-  redis.call('PUBLISH', channel, position .. ' ' .. entry)
+  redis.call('SPUBLISH', channel, position .. ' ' .. entry)
   return { 'W', position }
 end
 
@@ -80,13 +90,9 @@ local function log(keys, args)
   return reply
 end
 
--- KEYS: log, members (replica -> position that it reported), suspects (replica -> token of who suspects it).
--- ARGV: replica, position and nonce of the last entry it has taken in.
--- Answers {'1' if that entry stands there, lowest position that any member reported, the log's last entry or '',
--- this server's time in ms}. A heartbeat that changes nothing writes nothing to the AOF.
-local function heartbeat(keys, args)
-  local log_key, members_key, suspects_key = unpack(keys)
-  local replica, position, nonce = unpack(args)
+-- Members: replica -> position that it reported; suspects: replica -> token of who suspects it.
+local function beat(tag, replica, position, nonce)
+  local log_key, members_key, suspects_key = tag .. 'log', tag .. 'members', tag .. 'suspects'
   local last = redis.call('XREVRANGE', log_key, '+', '-', 'COUNT', 1)[1]
   local end_position = last and string.sub(last[1], 3) or '0'
   local known
@@ -104,9 +110,25 @@ local function heartbeat(keys, args)
     redis.call('ZADD', members_key, end_position, replica)
   end
   local floor = redis.call('ZRANGE', members_key, 0, 0, 'WITHSCORES')[2]
+  return known and '1' or '0', floor, last and text_of(last) or ''
+end
+
+-- KEYS: the log of the first shard. ARGV: replica, and for each shard its tag, position and nonce of the last entry taken
+-- in. Answers {this server's time in ms, and for each shard: '1' if that entry stands there, the lowest position that
+-- any member reported, the log's last entry or ''}. A heartbeat that changes nothing writes nothing to the AOF.
+-- The shards lie in different slots of this server, so their keys cannot be declared.
+local function heartbeat(_, args)
   local time = redis.call('TIME')
-  local now_ms = string.format('%.0f', tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000))
-  return { known and '1' or '0', floor, last and text_of(last) or '', now_ms }
+  local reply = { string.format('%.0f', tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)) }
+  for i = 2, #args, 3 do
+    local fine, known, floor, last = pcall(beat, 'lk:{' .. args[i] .. '}:', args[1], args[i + 1], args[i + 2])
+    if not fine then
+      -- This server is giving the shard away; the others are not to suffer.
+      known, floor, last = '!', type(known) == 'table' and known.err or tostring(known), ''
+    end
+    reply[#reply + 1], reply[#reply + 2], reply[#reply + 3] = known, floor, last
+  end
+  return reply
 end
 
 -- KEYS: members, suspects. ARGV: position, token. Marks the members that have not reported the position yet.
@@ -151,7 +173,53 @@ end
 redis.register_function('lk_write', write)
 redis.register_function({ function_name = 'lk_log', callback = log, flags = { 'no-writes' } })
 redis.register_function('lk_reseal', reseal)
-redis.register_function('lk_heartbeat', heartbeat)
+redis.register_function({ function_name = 'lk_heartbeat', callback = heartbeat, flags = { 'allow-cross-slot-keys' } })
 redis.register_function('lk_suspect', suspect)
 redis.register_function('lk_evict', evict)
 redis.register_function('lk_leave', leave)
+
+-- Last uses of credentials: no part of record and log.
+
+local function raise(key, field, ms)
+  local known = redis.call('HGET', key, field)
+  if not known or tonumber(ms) > tonumber(known) then redis.call('HSET', key, field, ms) end
+end
+
+-- KEYS: a record and the uses of its device, again and again. ARGV: credential and ms of its use, for each such pair.
+local function uses(keys, args)
+  for i = 1, #keys, 2 do
+    if redis.call('EXISTS', keys[i]) == 1 then raise(keys[i + 1], args[i], args[i + 1]) end
+  end
+  return #keys / 2
+end
+
+-- KEYS: reports (replica -> ms until which they are complete; '' -> until when uses may have gone unnoticed).
+-- ARGV: replica, ms until which its reports are complete, until when it lost uses, how long a replica is silent that has
+-- vanished, for how long after its last report it may have decided.
+local function uses_told(keys, args)
+  local replica, complete, lost, silence, blind = unpack(args)
+  raise(keys[1], replica, complete)
+  raise(keys[1], '', lost)
+  local all = redis.call('HGETALL', keys[1])
+  for i = 1, #all, 2 do
+    local last = tonumber(all[i + 1])
+    if all[i] ~= '' and last <= tonumber(complete) - tonumber(silence) then
+      raise(keys[1], '', string.format('%.0f', last + tonumber(blind)))
+      redis.call('HDEL', keys[1], all[i])
+    end
+  end
+  return 1
+end
+
+-- KEYS: uses of devices. Answers credential and ms, again and again.
+local function last_uses(keys)
+  local reply = {}
+  for _, key in ipairs(keys) do
+    for _, text in ipairs(redis.call('HGETALL', key)) do reply[#reply + 1] = text end
+  end
+  return reply
+end
+
+redis.register_function('lk_uses', uses)
+redis.register_function('lk_uses_told', uses_told)
+redis.register_function({ function_name = 'lk_last_uses', callback = last_uses, flags = { 'no-writes' } })

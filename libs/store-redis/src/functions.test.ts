@@ -2,7 +2,7 @@ import { systemRandom, toRevision } from '@latchkey/kernel';
 import { packState, revisionOf, sealedUnder, unpackRecord } from '@latchkey/store';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { parseRedisUrl } from './address.ts';
-import { command, device, newKeyring, openOn, stateOf, writeOf } from './fixture.ts';
+import { command, device, newKeyring, onlyShard, openOn, stateOf, writeOf } from './fixture.ts';
 import { callReseal, loadFunctions } from './functions.ts';
 import { recordKey } from './keys.ts';
 import { type RedisServer, startRedisServer } from './redis-server.ts';
@@ -10,6 +10,7 @@ import { openSession, type Session } from './session.ts';
 
 const keyring = newKeyring();
 const DEVICE = device('a');
+const KEY = recordKey(onlyShard(), DEVICE);
 let server: RedisServer;
 let session: Session;
 
@@ -23,7 +24,7 @@ afterAll(async () => {
 });
 
 async function lying(): Promise<Buffer> {
-  return Buffer.from((await command(server, 'GET', recordKey(DEVICE))) as Buffer);
+  return Buffer.from((await command(server, 'GET', KEY)) as Buffer);
 }
 
 test('a body is replaced only under the revision it was read at, and the header stays', async () => {
@@ -33,10 +34,10 @@ test('a body is replaced only under the revision it was read at, and the header 
   await store.close();
   const before = await lying();
   const body = packState(stateOf(DEVICE), keyring, systemRandom);
-  expect(await callReseal(session, DEVICE, toRevision(1), body)).toBe(false);
-  expect(await callReseal(session, device('none'), toRevision(0), body)).toBe(false);
+  expect(await callReseal(session, KEY, toRevision(1), body)).toBe(false);
+  expect(await callReseal(session, recordKey(onlyShard(), device('none')), toRevision(0), body)).toBe(false);
   expect(await lying()).toEqual(before);
-  expect(await callReseal(session, DEVICE, revision, body)).toBe(true);
+  expect(await callReseal(session, KEY, revision, body)).toBe(true);
   const after = await lying();
   expect(after).not.toEqual(before);
   expect(revisionOf(after, DEVICE)).toBe(2);

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
-import { type DeviceId, type Revision, toRevision } from '@latchkey/kernel';
+import { type CredentialId, type DeviceId, type Revision, toRevision } from '@latchkey/kernel';
 import { type Change, type LogPlace, type LogSlice, StoreUnavailable } from '@latchkey/store';
 import { parseEntry } from './entry.ts';
-import { channelOf, IDS_KEY, LOG_KEY, MEMBERS_KEY, OVERDUE_KEY, recordKey, replayKey, SUSPECTS_KEY } from './keys.ts';
+import { channelOf, recordKey, replayKey, type ShardKeys, usesKey } from './keys.ts';
 import type { Caller, Reply } from './session.ts';
 
 const SOURCE = readFileSync(new URL('./functions.lua', import.meta.url), 'utf8');
@@ -17,7 +17,10 @@ export type WriteCall = {
   readonly entry: string;
   /** Every session of the device is closed. */
   readonly closesAll: boolean;
-  readonly activationDeadlineMs: number | undefined;
+  /** When something about it falls due. */
+  readonly dueMs: number | undefined;
+  /** The credentials that it has then; last uses of others are dropped. */
+  readonly credentialIds: readonly CredentialId[];
   /** Key and content; it keeps the content behind the revision. */
   readonly replay: { readonly key: string; readonly content: string } | undefined;
   readonly storeId: string;
@@ -50,18 +53,19 @@ export async function loadFunctions(caller: Caller, mode: 'REPLACE' | 'KEEP'): P
 }
 
 /** Record, revision, log entry, index rows, replay and message as one step. */
-export async function callWrite(caller: Caller, write: WriteCall): Promise<WriteReply> {
+export async function callWrite(caller: Caller, shard: ShardKeys, write: WriteCall): Promise<WriteReply> {
   const { deviceId, replay } = write;
-  const keys = [recordKey(deviceId), LOG_KEY, IDS_KEY, OVERDUE_KEY];
-  if (replay !== undefined) keys.push(replayKey(deviceId, replay.key));
+  const keys = [recordKey(shard, deviceId), shard.log, shard.ids, shard.overdue, usesKey(shard, deviceId)];
+  if (replay !== undefined) keys.push(replayKey(shard, deviceId, replay.key));
   const reply = await caller.call([
     ...['FCALL', 'lk_write', String(keys.length), ...keys, deviceId, String(write.expectedRevision)],
     bytesOf(write.body),
     write.entry,
     write.closesAll ? '1' : '0',
-    write.activationDeadlineMs === undefined ? '' : String(write.activationDeadlineMs),
+    write.dueMs === undefined ? '' : String(write.dueMs),
     replay?.content ?? '',
-    channelOf(write.storeId),
+    channelOf(shard, write.storeId),
+    write.credentialIds.join(' '),
   ]);
   const [outcome, detail] = strings(reply, 'lk_write');
   if (outcome === 'R' && detail !== undefined) return { outcome: 'REPLAYED', replay: detail };
@@ -71,70 +75,83 @@ export async function callWrite(caller: Caller, write: WriteCall): Promise<Write
 }
 
 /** The log after a place, at most `limit` entries; `end` is the log's own end. */
-export async function callLog(caller: Caller, after: LogPlace, limit: number): Promise<LogSlice> {
-  const reply = await caller.call([
-    'FCALL_RO',
-    'lk_log',
-    '1',
-    LOG_KEY,
-    String(after.position),
-    after.nonce,
-    String(limit),
-  ]);
+export async function callLog(caller: Caller, shard: ShardKeys, after: LogPlace, limit: number): Promise<LogSlice> {
+  const place = [String(after.position), after.nonce];
+  const reply = await caller.call(['FCALL_RO', 'lk_log', '1', shard.log, ...place, String(limit)]);
   const [known, last, ...texts] = strings(reply, 'lk_log');
-  return { entries: known === '1' ? texts.map(changeOf) : undefined, end: endOf(last ?? '') };
+  const entries = known === '1' ? texts.map((text) => changeOf(text, shard.shard)) : undefined;
+  return { entries, end: endOf(last ?? '', shard.shard) };
 }
 
-/** Replaces a record's body if its revision is still the expected one; says whether it did. */
+/** Replaces the body of the record at `key` if its revision is still the expected one; says whether it did. */
 export async function callReseal(
   caller: Caller,
-  deviceId: DeviceId,
+  key: string,
   expectedRevision: Revision,
   body: Uint8Array,
 ): Promise<boolean> {
-  const key = recordKey(deviceId);
   return (await caller.call(['FCALL', 'lk_reseal', '1', key, String(expectedRevision), bytesOf(body)])) === 1;
 }
 
-/** What a heartbeat learns. */
-export type HeartbeatReply = {
+/** What a heartbeat learns of one shard. */
+export type Pulse = {
   /** The reported entry stands in the log. */
   readonly known: boolean;
   /** Every member has reported this position, or a later one. */
   readonly floor: number;
   /** The log's last entry. */
   readonly end: LogPlace;
-  /** The server's wall clock, milliseconds since the epoch. */
-  readonly serverMs: number;
 };
 
-/** Reports how far a replica has taken in the log, and learns how far it goes and how far all others are. */
+/** What a heartbeat learns; a shard that the server could not answer for has the refusal in its place. */
+export type HeartbeatReply = {
+  /** The server's wall clock, milliseconds since the epoch. */
+  readonly serverMs: number;
+  readonly pulses: readonly (Pulse | string)[];
+};
+
+/** Reports how far a replica has taken in the logs of some shards of one server, and learns how far all others are. */
 export async function callHeartbeat(
   caller: Caller,
   replica: string,
-  { position, nonce }: LogPlace,
+  shards: readonly { readonly keys: ShardKeys; readonly place: LogPlace }[],
 ): Promise<HeartbeatReply> {
-  const keys = [LOG_KEY, MEMBERS_KEY, SUSPECTS_KEY];
-  const reply = await caller.call(['FCALL', 'lk_heartbeat', '3', ...keys, replica, String(position), nonce]);
-  const [known, floor, last, serverMs] = strings(reply, 'lk_heartbeat');
-  if (floor === undefined || last === undefined || serverMs === undefined) throw unexpected('lk_heartbeat');
-  return { known: known === '1', floor: Number(floor), end: endOf(last), serverMs: Number(serverMs) };
+  const places = shards.flatMap(({ keys, place }) => [keys.tag, String(place.position), place.nonce]);
+  const log = shards[0]?.keys.log ?? '';
+  const reply = strings(await caller.call(['FCALL', 'lk_heartbeat', '1', log, replica, ...places]), 'lk_heartbeat');
+  if (reply.length !== 1 + 3 * shards.length) throw unexpected('lk_heartbeat');
+  const pulses = shards.map(({ keys }, index) => {
+    const [known, floor = '', last = ''] = reply.slice(1 + 3 * index);
+    if (known === '!') return floor;
+    return { known: known === '1', floor: Number(floor), end: endOf(last, keys.shard) };
+  });
+  return { serverMs: Number(reply[0]), pulses };
 }
 
 /** Marks the members that have not reported a position, and names them. */
-export async function callSuspect(caller: Caller, position: number, token: string): Promise<readonly string[]> {
-  const reply = await caller.call(['FCALL', 'lk_suspect', '2', MEMBERS_KEY, SUSPECTS_KEY, String(position), token]);
+export async function callSuspect(
+  caller: Caller,
+  { members, suspects }: ShardKeys,
+  position: number,
+  token: string,
+): Promise<readonly string[]> {
+  const reply = await caller.call(['FCALL', 'lk_suspect', '2', members, suspects, String(position), token]);
   return strings(reply, 'lk_suspect');
 }
 
 /** Takes out the members that still carry the mark; answers how many. */
-export async function callEvict(caller: Caller, token: string, replicas: readonly string[]): Promise<number> {
-  return Number(await caller.call(['FCALL', 'lk_evict', '2', MEMBERS_KEY, SUSPECTS_KEY, token, ...replicas]));
+export async function callEvict(
+  caller: Caller,
+  { members, suspects }: ShardKeys,
+  token: string,
+  replicas: readonly string[],
+): Promise<number> {
+  return Number(await caller.call(['FCALL', 'lk_evict', '2', members, suspects, token, ...replicas]));
 }
 
 /** Takes a replica out that decides no more. */
-export async function callLeave(caller: Caller, replica: string): Promise<void> {
-  await caller.call(['FCALL', 'lk_leave', '2', MEMBERS_KEY, SUSPECTS_KEY, replica]);
+export async function callLeave(caller: Caller, { members, suspects }: ShardKeys, replica: string): Promise<void> {
+  await caller.call(['FCALL', 'lk_leave', '2', members, suspects, replica]);
 }
 
 /** The place that stands behind a change. */
@@ -143,12 +160,12 @@ export function placeOf(change: Change): LogPlace {
 }
 
 /** The log's end, from its last entry; an empty log ends before the first one. */
-function endOf(last: string): LogPlace {
-  return last === '' ? { position: 0, nonce: '' } : placeOf(changeOf(last));
+function endOf(last: string, shard: number): LogPlace {
+  return last === '' ? { position: 0, nonce: '' } : placeOf(changeOf(last, shard));
 }
 
-function changeOf(text: string): Change {
-  const change = parseEntry(text);
+function changeOf(text: string, shard: number): Change {
+  const change = parseEntry(text, shard);
   if (change === undefined) throw new StoreUnavailable('Redis holds a log entry that cannot be read');
   return change;
 }

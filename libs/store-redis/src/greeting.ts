@@ -1,70 +1,116 @@
-import type { Random } from '@latchkey/kernel';
 import { StoreUnavailable } from '@latchkey/store';
-import { SHARDS, STORE_KEY } from './keys.ts';
 import type { Log } from './link.ts';
 import type { Caller } from './session.ts';
 
-const FORMAT = 1;
-const STORE_ID_BYTES = 12;
+/** min-replicas-max-lag when it cannot be read: Redis' own default, seconds. */
+const DEFAULT_MAX_LAG_S = 10;
 
-function fieldsOf(info: string): ReadonlyMap<string, string> {
+/** Redis counts the lag in whole seconds and looks at it every second: so much later at most it refuses writes. */
+const LAG_MARGIN_S = 2;
+
+/** What is asked of a server. */
+export type Expectation = {
+  /** It is to be a node of a Cluster. */
+  readonly cluster: boolean;
+  /** Replicas that are to take each write. */
+  readonly replicas: number;
+};
+
+/** What a server says of itself. */
+export type Server = {
+  /** Drawn by the server at its start: the same one on two connections means one and the same process. */
+  readonly runId: string;
+  /** How long after it was cut off from its replicas it, or one it replaced, goes on to take writes, ms. */
+  readonly fenceMs: number;
+  /** What makes it forget writes that it acknowledged. */
+  readonly warnings: readonly string[];
+};
+
+type Fields = ReadonlyMap<string, string>;
+
+function fieldsOf(info: string): Fields {
   const lines = info.split('\r\n').filter((line) => line.includes(':'));
   return new Map(lines.map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 1)]));
 }
 
 /** What forbids to use a server, from its reply to INFO; undefined: nothing. */
-export function refusalOf(info: string): string | undefined {
+export function refusalOf(info: string, cluster = false): string | undefined {
   const fields = fieldsOf(info);
   const version = fields.get('redis_version') ?? 'unknown';
   if (!(Number.parseInt(version, 10) >= 7)) return `its version is ${version}: Redis 7.0 or newer is needed`;
   if (fields.get('role') === 'slave') return 'it is a replica: give the address of the primary';
-  if (fields.get('cluster_enabled') === '1') return 'it is a node of a Redis Cluster, which is not supported';
+  const isNode = fields.get('cluster_enabled') === '1';
+  if (isNode && !cluster) return 'it is a node of a Redis Cluster: give a redis-cluster:// URL';
+  if (!isNode && cluster) return 'it is not a node of a Redis Cluster: give a redis:// URL';
   return undefined;
 }
 
-/** What makes a server forget writes that it acknowledged, from its reply to INFO. */
-export function durabilityWarnings(info: string): readonly string[] {
+/**
+ * What makes a server forget writes that it acknowledged: from its reply to INFO, its setting appendfsync if that can be
+ * read, and how many replicas are to take each write.
+ */
+export function durabilityWarnings(info: string, appendfsync: string | undefined, replicas: number): readonly string[] {
   const fields = fieldsOf(info);
-  const warnings: string[] = [];
-  if (fields.get('aof_enabled') === '0') warnings.push('appendonly is off: a restart of Redis brings old secrets back');
   const policy = fields.get('maxmemory_policy');
-  if (policy !== undefined && policy !== 'noeviction') {
-    warnings.push(`maxmemory-policy is ${policy}: Redis may drop devices, set noeviction`);
+  const append = fields.get('aof_enabled') !== '0';
+  const warnings = [
+    append ? undefined : 'appendonly is off: a restart of Redis brings old secrets back',
+    append && appendfsync === 'everysec'
+      ? 'appendfsync is everysec: a power cut takes back up to two seconds of writes, resets among them; set always'
+      : undefined,
+    append && appendfsync === 'no'
+      ? 'appendfsync is no: a power cut takes back up to half a minute of writes, resets among them; set always'
+      : undefined,
+    policy === undefined || policy === 'noeviction'
+      ? undefined
+      : `maxmemory-policy is ${policy}: Redis may drop devices, set noeviction`,
+    replicas === 0 || isFenced(fields)
+      ? undefined
+      : 'min-replicas-to-write is 0: a primary that is cut off goes on to serve, after a failover with old secrets; set 1',
+  ];
+  return warnings.filter((warning) => warning !== undefined);
+}
+
+/** INFO counts the good replicas only where min-replicas-to-write and min-replicas-max-lag are set. */
+function isFenced(fields: Fields): boolean {
+  return fields.has('min_slaves_good_slaves');
+}
+
+/** A setting, unless the server keeps it to itself, as hosted ones do. */
+async function settingOf(caller: Caller, name: string): Promise<string | undefined> {
+  try {
+    const reply = await caller.call(['CONFIG', 'GET', name]);
+    const value = Object.entries(reply ?? {}).find(([key]) => key === name)?.[1];
+    return value === undefined ? undefined : String(value);
+  } catch (error) {
+    if (error instanceof StoreUnavailable && error.message.includes('CONFIG was refused')) return undefined;
+    throw error;
   }
-  return warnings;
 }
 
 /** Looks at the server behind a new connection. Rejects with a StoreUnavailable when it cannot serve. */
-export async function greet(caller: Caller, log: Log): Promise<void> {
+export async function greet(caller: Caller, { cluster, replicas }: Expectation): Promise<Server> {
   const info = String(await caller.call(['INFO']));
-  const refusal = refusalOf(info);
+  const refusal = refusalOf(info, cluster);
   if (refusal !== undefined) throw new StoreUnavailable(`this Redis cannot be used: ${refusal}`);
-  for (const warning of durabilityWarnings(info)) log('Redis is not durable', { warning });
+  const fields = fieldsOf(info);
+  const appendfsync = await settingOf(caller, 'appendfsync');
+  const maxLagS = isFenced(fields)
+    ? Number((await settingOf(caller, 'min-replicas-max-lag')) ?? DEFAULT_MAX_LAG_S)
+    : undefined;
+  return {
+    runId: fields.get('run_id') ?? '',
+    fenceMs: maxLagS === undefined || replicas === 0 ? 0 : (maxLagS + LAG_MARGIN_S) * 1_000,
+    warnings: durabilityWarnings(info, appendfsync, replicas),
+  };
 }
 
-/** The id of the store in this Redis; an empty Redis is given one. Safe with many replicas that start at once. */
-export async function identify(caller: Caller, random: Random): Promise<string> {
-  const id = Buffer.from(random(STORE_ID_BYTES)).toString('base64url');
-  await caller.call(['SET', STORE_KEY, JSON.stringify({ id, format: FORMAT, shards: SHARDS }), 'NX']);
-  return parseIdentity(await caller.call(['GET', STORE_KEY]));
+/** Tells what a server says against itself. */
+export function warn(where: string, { warnings }: Server, log: Log): void {
+  for (const warning of warnings) log('Redis is not durable', { where, warning });
 }
 
-/** Makes sure that a new connection leads to the same store. Rejects with a StoreUnavailable when it does not. */
-export async function recognise(caller: Caller, storeId: string): Promise<void> {
-  const text = await caller.call(['GET', STORE_KEY]);
-  if (text === null) throw new StoreUnavailable('this Redis has lost the store: restore it, then restart the service');
-  if (parseIdentity(text) !== storeId) throw new StoreUnavailable('this Redis holds another store than before');
-}
-
-function parseIdentity(text: unknown): string {
-  const identity: unknown = JSON.parse(String(text));
-  if (typeof identity !== 'object' || identity === null) throw new StoreUnavailable(`${STORE_KEY} in Redis is damaged`);
-  const { id, format, shards } = identity as { readonly id?: unknown; readonly format?: unknown; shards?: unknown };
-  if (format !== FORMAT || shards !== SHARDS) {
-    throw new StoreUnavailable(
-      `this Redis holds a store of format ${format} with ${shards} shards, not ${FORMAT}/${SHARDS}`,
-    );
-  }
-  if (typeof id !== 'string') throw new StoreUnavailable(`${STORE_KEY} in Redis is damaged`);
-  return id;
+/** The process behind a connection. */
+export async function runIdOf(caller: Caller): Promise<string> {
+  return fieldsOf(String(await caller.call(['INFO', 'server']))).get('run_id') ?? '';
 }

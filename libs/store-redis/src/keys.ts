@@ -1,49 +1,101 @@
+import { crc32 } from 'node:zlib';
 import type { DeviceId } from '@latchkey/kernel';
 
-/** Hash tags that devices are spread over; one log each. */
-export const SHARDS = 1;
+/** Logs of a store in a Redis Cluster: enough to spread over any cluster of a sane size, few enough to follow all. */
+export const CLUSTER_SHARDS = 16;
 
-const TAG = '{0}';
+/** Hash slots of every Redis Cluster (Redis Cluster specification). */
+export const SLOTS = 16_384;
 
-/** The hash tag of a device: its record, log, index rows and replays carry it, so one function may touch them all. */
-export function tagOf(_deviceId: DeviceId): string {
-  return TAG;
+/** The keys of one shard. All carry its hash tag, so they lie on one server and one function may touch them together. */
+export type ShardKeys = {
+  readonly shard: number;
+  readonly tag: string;
+  /** The hash slot of the tag. */
+  readonly slot: number;
+  /** Says which store this is: written once, looked at by every connection. */
+  readonly store: string;
+  /** The log of all changes to the shard's devices. */
+  readonly log: string;
+  /** Sorted set of the replicas that may have a lease, by the position that each last reported. */
+  readonly members: string;
+  /** Hash of members that seem gone, with the token of who suspects them. */
+  readonly suspects: string;
+  /** Sorted set of the device ids, for pages in their order. */
+  readonly ids: string;
+  /** Sorted set of the devices that wait for their activation, by its deadline in ms. */
+  readonly overdue: string;
+};
+
+/** The hash slot of a tag: its CRC-16/XMODEM modulo SLOTS (Redis Cluster specification, appendix A). */
+export function slotOf(tag: string): number {
+  let crc = 0;
+  for (const byte of Buffer.from(tag)) {
+    crc ^= byte << 8;
+    for (let bit = 0; bit < 8; bit++) crc = (crc & 0x8000) === 0 ? crc << 1 : (crc << 1) ^ 0x1021;
+    crc &= 0xffff;
+  }
+  return crc % SLOTS;
 }
 
-/** Says which store this is: written once, looked at by every connection. */
-export const STORE_KEY = 'lk:store';
+/** The smallest number whose slot is in the shard's equal part of all slots; loads split evenly when slots do. */
+function tagFor(shard: number, shards: number): string {
+  for (let number = 0; ; number++) {
+    const tag = String(number);
+    if (Math.floor((slotOf(tag) * shards) / SLOTS) === shard) return tag;
+  }
+}
 
-/** The log of all devices. */
-export const LOG_KEY = `lk:${TAG}:log`;
+function keysOf(shard: number, shards: number): ShardKeys {
+  const tag = tagFor(shard, shards);
+  const key = (name: string) => `lk:{${tag}}:${name}`;
+  return {
+    ...{ shard, tag, slot: slotOf(tag), store: shards === 1 ? 'lk:store' : key('store') },
+    ...{
+      log: key('log'),
+      members: key('members'),
+      suspects: key('suspects'),
+      ids: key('ids'),
+      overdue: key('overdue'),
+    },
+  };
+}
 
-/** Sorted set of the replicas that may have a lease, by the position that each last reported. */
-export const MEMBERS_KEY = `lk:${TAG}:members`;
+/** The keys of all shards of a store: one in a single Redis, CLUSTER_SHARDS in a Cluster. */
+export function layoutOf(shards: number): readonly ShardKeys[] {
+  return Array.from({ length: shards }, (_, shard) => keysOf(shard, shards));
+}
 
-/** Hash of members that seem gone, with the token of who suspects them. */
-export const SUSPECTS_KEY = `lk:${TAG}:suspects`;
-
-/** Sorted set of all device ids, for pages in their order. */
-export const IDS_KEY = `lk:${TAG}:ids`;
-
-/** Sorted set of the devices that wait for their activation, by its deadline in ms. */
-export const OVERDUE_KEY = `lk:${TAG}:overdue`;
+/** The shard of a device. */
+export function shardOf(deviceId: DeviceId, shards: number): number {
+  return shards === 1 ? 0 : crc32(deviceId) % shards;
+}
 
 /** Where a device's record lies. */
-export function recordKey(deviceId: DeviceId): string {
-  return `lk:${tagOf(deviceId)}:d:${deviceId}`;
+export function recordKey({ tag }: ShardKeys, deviceId: DeviceId): string {
+  return `lk:{${tag}}:d:${deviceId}`;
 }
 
 /** Where the answer to a repeated write lies. A device id has no colon, so no two pairs share a key. */
-export function replayKey(deviceId: DeviceId, key: string): string {
-  return `lk:${tagOf(deviceId)}:r:${deviceId}:${key}`;
+export function replayKey({ tag }: ShardKeys, deviceId: DeviceId, key: string): string {
+  return `lk:{${tag}}:r:${deviceId}:${key}`;
 }
 
-/** Where a kept value lies. */
-export function keptKey(name: string): string {
-  return `lk:${TAG}:k:${name}`;
+/** Where a device's last uses lie: a hash of its credentials, with the time of each one's last use in ms. */
+export function usesKey({ tag }: ShardKeys, deviceId: DeviceId): string {
+  return `lk:{${tag}}:u:${deviceId}`;
 }
 
-/** The channel of a store's changes. Channels know no database number, so the store's id is part of it. */
-export function channelOf(storeId: string): string {
-  return `lk:${TAG}:changes:${storeId}`;
+/** Where a kept value lies; all lie in the first shard. */
+export function keptKey({ tag }: ShardKeys, name: string): string {
+  return `lk:{${tag}}:k:${name}`;
+}
+
+/**
+ * The channel of a shard's changes. Channels know no database number, so the store's id is part of it. It is a sharded
+ * one (Redis 7.0): a plain one would send every change over the bus to every node of a Cluster. Both kinds are put into
+ * the subscriber's buffer before the writer's own reply, so what is pushed comes before later replies on a connection.
+ */
+export function channelOf({ tag }: ShardKeys, storeId: string): string {
+  return `lk:{${tag}}:changes:${storeId}`;
 }

@@ -1,10 +1,8 @@
-import { randomUUID } from 'node:crypto';
 import type { Clock } from '@latchkey/kernel';
-import type { Lease } from '@latchkey/store';
 import type { ChangeFeed } from './feed.ts';
-import { callHeartbeat, callLeave } from './functions.ts';
-import type { Log } from './link.ts';
-import type { Session } from './session.ts';
+import type { Pulse } from './functions.ts';
+import type { ShardKeys } from './keys.ts';
+import { REPLY_DEADLINE_MS, type Session } from './session.ts';
 
 /**
  * How long a heartbeat lets a replica decide, from the moment it was sent. Short, because a reset waits for it when a
@@ -19,7 +17,7 @@ export const SERVE_MS = 800;
 export const WAIT_MS = 1_000;
 
 /** Pause between heartbeats when nothing happens: a quarter of SERVE_MS. */
-const HEARTBEAT_MS = 200;
+export const HEARTBEAT_MS = 200;
 
 /** Shortest pause between heartbeats: changes that come together are reported together. */
 const REPORT_GAP_MS = 2;
@@ -27,53 +25,55 @@ const REPORT_GAP_MS = 2;
 /** Longest pause between heartbeats while a write waits for the others. */
 const WAITING_GAP_MS = 24;
 
-/** A replica whose wall clock stands further off from Redis' does not decide: times in proofs and deadlines need it. */
-const MAX_CLOCK_GAP_MS = 60_000;
-
 /** Writes that may wait for the others at once; more wait the full time, which needs no record. */
 const MAX_WAITERS = 100_000;
 
-/** What the lease tells of itself. */
+/** What the lease of a shard tells of itself. */
 export type LeaseFigures = {
-  /** The last entry of the log that was taken in. */
-  position: number;
   heartbeats: number;
   failedHeartbeats: number;
   /** Writes that every member had taken in before the full wait was over. */
   settledEarly: number;
   settledFull: number;
-  /** The longest of late that all members took to take in a write, milliseconds. */
+  /** How long the last write waited until it was settled, milliseconds. */
   lastSettleMs: number;
   evicted: number;
 };
 
-/** What the lease works with. */
-export type HeartbeatLeaseOptions = {
+/** What the lease of a shard works with. */
+export type ShardLeaseOptions = {
+  readonly keys: ShardKeys;
   readonly feed: ChangeFeed;
   readonly clock: Clock;
-  readonly log: Log;
   /** A write was not taken in by all members in time. */
   readonly onLaggard: (position: number) => void;
 };
 
-type Connection = { readonly session: Session; readonly sinceMs: number };
+/** A connection that has taken in all of a shard's log, on the monotonic clock. */
+export type Hold = {
+  readonly session: Session;
+  readonly sinceMs: number;
+  /** Nothing written on it is settled before: until then a server that this one replaced may still grant leases. */
+  readonly settlesFromMs: number;
+};
+
+/** When a heartbeat was sent, on both clocks, and whether this wall clock is near that of its server. */
+export type Beat = { readonly sentMs: number; readonly sentWallMs: number; readonly clockRight: boolean };
+
 type Waiter = {
   readonly position: number;
   readonly sinceMs: number;
-  readonly on: Connection;
+  readonly on: Hold;
   readonly done: () => void;
 };
 
 /**
- * The right of one replica to decide from memory. A heartbeat that was sent at t and shows that all of the log was taken
- * in gives the right until t + SERVE_MS; a write answers when every member has reported it, or after WAIT_MS, when the
- * right of those that have not has ended. docs/adr/0008 has the proof.
+ * The right of one replica to decide on the devices of one shard from memory. A heartbeat that was sent at t and shows
+ * that all of the log was taken in gives the right until t + SERVE_MS; a write answers when every member has reported it,
+ * or after WAIT_MS, when the right of those that have not has ended.
  */
-export class HeartbeatLease implements Lease {
-  /** Drawn anew for every process: an earlier life of this replica is another member. */
-  readonly replica = randomUUID();
+export class ShardLease {
   readonly figures: LeaseFigures = {
-    position: 0,
     heartbeats: 0,
     failedHeartbeats: 0,
     settledEarly: 0,
@@ -81,21 +81,30 @@ export class HeartbeatLease implements Lease {
     lastSettleMs: 0,
     evicted: 0,
   };
-  readonly #options: HeartbeatLeaseOptions;
+  readonly #options: ShardLeaseOptions;
   readonly #waiters = new Set<Waiter>();
   readonly #hopeful = new Set<() => void>();
-  #connection: Connection | undefined;
+  #hold: Hold | undefined;
+  #wake: () => void = () => {};
   #untilMs = Number.NEGATIVE_INFINITY;
   #wallFromMs = 0;
   #wallUntilMs = 0;
-  #wake: (() => void) | undefined;
+  #sentMs = Number.NEGATIVE_INFINITY;
+  #behindSinceMs: number | undefined;
   #kicked = false;
+  /** Heartbeats in a row that have not let a waiting write go. */
+  #fruitless = 0;
   #left = false;
-  #clockComplained = false;
 
-  constructor(options: HeartbeatLeaseOptions) {
+  constructor(options: ShardLeaseOptions) {
     this.#options = options;
     options.feed.listen({ changed: () => this.#kick(), lost: () => this.#kick() });
+  }
+
+  /** What a heartbeat reports of this shard. */
+  get report() {
+    const { keys, feed } = this.#options;
+    return { keys, place: feed.place };
   }
 
   /** Both clocks are read anew each time: a timer, or a time read before, can be older than a stop of the process. */
@@ -105,6 +114,7 @@ export class HeartbeatLease implements Lease {
     return clock.monotonic() < this.#untilMs && wallMs >= this.#wallFromMs && wallMs < this.#wallUntilMs;
   }
 
+  /** Waits until it holds, at most `deadlineMs`; false: it does not. */
   async waitFor(deadlineMs: number): Promise<boolean> {
     const { clock } = this.#options;
     const endMs = clock.monotonic() + deadlineMs;
@@ -117,12 +127,25 @@ export class HeartbeatLease implements Lease {
     return true;
   }
 
-  /** Goes on a connection that has just taken in all of the log. Rejects when its first heartbeat does. */
-  async begin(session: Session): Promise<void> {
-    const connection = { session, sinceMs: this.#options.clock.monotonic() };
-    this.#connection = connection;
-    await this.#beat(connection);
-    void this.#keepBeating(connection);
+  /** Goes on with another connection; `wake` is called when a heartbeat is due sooner than it was. */
+  begin(hold: Hold, wake: () => void): void {
+    this.#hold = hold;
+    this.#wake = wake;
+    this.#behindSinceMs = undefined;
+  }
+
+  /** Decides no more. */
+  leave(): void {
+    this.#left = true;
+    this.#untilMs = Number.NEGATIVE_INFINITY;
+    this.#hold = undefined;
+    for (const hope of this.#hopeful) hope();
+    this.#wake();
+  }
+
+  /** It decides no more, and needs no heartbeats. */
+  get left(): boolean {
+    return this.#left;
   }
 
   /**
@@ -132,9 +155,10 @@ export class HeartbeatLease implements Lease {
    */
   settled(position: number): Promise<void> {
     const { clock, onLaggard } = this.#options;
-    const on = this.#connection;
+    const on = this.#hold;
     const sinceMs = clock.monotonic();
-    const mayBeEarly = on !== undefined && sinceMs - on.sinceMs > WAIT_MS && this.#waiters.size < MAX_WAITERS;
+    const endMs = Math.max(sinceMs + WAIT_MS, on?.settlesFromMs ?? 0);
+    const isOld = on !== undefined && sinceMs > Math.max(on.sinceMs + WAIT_MS, on.settlesFromMs);
     return new Promise((resolve) => {
       let timer: NodeJS.Timeout | undefined;
       let waiter: Waiter | undefined;
@@ -146,7 +170,7 @@ export class HeartbeatLease implements Lease {
       };
       const full = () => {
         // A timer may fire early; the monotonic clock decides.
-        const leftMs = sinceMs + WAIT_MS - clock.monotonic();
+        const leftMs = endMs - clock.monotonic();
         if (leftMs > 0) {
           timer = setTimeout(full, Math.ceil(leftMs));
           return;
@@ -156,111 +180,71 @@ export class HeartbeatLease implements Lease {
         done();
       };
       full();
-      if (!mayBeEarly) return;
-      waiter = {
-        position,
-        sinceMs,
-        on,
-        done: () => {
-          this.figures.settledEarly += 1;
-          done();
-        },
+      if (!isOld || this.#waiters.size >= MAX_WAITERS) return;
+      const early = () => {
+        this.figures.settledEarly += 1;
+        done();
       };
+      waiter = { position, sinceMs, on, done: early };
       this.#waiters.add(waiter);
       this.#kick();
     });
   }
 
-  /** Decides no more, and lets nobody wait for this replica. */
-  async leave(): Promise<void> {
-    this.#left = true;
-    this.#untilMs = Number.NEGATIVE_INFINITY;
-    const connection = this.#connection;
-    this.#connection = undefined;
-    this.#wake?.();
-    if (connection !== undefined) await callLeave(connection.session, this.replica);
+  /** When the next heartbeat for this shard is due, on the monotonic clock. */
+  get dueMs(): number {
+    if (this.#left) return Number.POSITIVE_INFINITY;
+    const waitingGapMs = Math.min(WAITING_GAP_MS, REPORT_GAP_MS * this.#fruitless);
+    const gapMs = this.#kicked ? REPORT_GAP_MS : this.#waiters.size > 0 ? waitingGapMs : HEARTBEAT_MS;
+    return this.#sentMs + gapMs;
   }
 
-  async #keepBeating(connection: Connection): Promise<void> {
-    let ended = false;
-    void connection.session.ended.then(() => {
-      ended = true;
-      this.#wake?.();
-    });
-    for (let quiet = 0; !ended && this.#connection === connection; ) {
-      quiet = this.#waiters.size > 0 ? quiet + 1 : 0;
-      await this.#pause(quiet, () => ended);
-      if (ended || this.#connection !== connection) return;
-      try {
-        await this.#beat(connection);
-      } catch {
-        this.figures.failedHeartbeats += 1; // the session has ended, or Redis refuses writes: no lease until it does not
-      }
-    }
-  }
-
-  async #beat(connection: Connection): Promise<void> {
-    const { clock, feed } = this.#options;
+  /** A heartbeat is about to be sent. */
+  sends(sentMs: number): void {
+    this.#sentMs = sentMs;
     this.#kicked = false;
-    // Before the heartbeat is sent: what it learns holds at some moment after these.
-    const sentMs = clock.monotonic();
-    const sentWallMs = clock.now();
-    const { known, floor, end, serverMs } = await callHeartbeat(connection.session, this.replica, feed.place);
-    if (this.#connection !== connection) return;
+    this.#fruitless = this.#waiters.size > 0 ? this.#fruitless + 1 : 0;
+  }
+
+  /** A heartbeat failed: what it was to give is not given. */
+  failed(): void {
+    this.figures.failedHeartbeats += 1;
+  }
+
+  /** Takes in what a heartbeat on this connection has learned. */
+  took(hold: Hold, beat: Beat, pulse: Pulse): void {
+    if (this.#hold !== hold) return;
     this.figures.heartbeats += 1;
-    this.figures.position = feed.place.position;
-    if (!known) {
-      connection.session.end('the log does not show what was taken in');
+    if (!pulse.known) {
+      hold.session.end('the log does not show what was taken in');
       return;
     }
-    if (this.#isClockRight(serverMs) && feed.place.position >= end.position) {
-      this.#untilMs = sentMs + SERVE_MS;
-      this.#wallFromMs = sentWallMs;
-      this.#wallUntilMs = sentWallMs + SERVE_MS;
-      for (const hope of this.#hopeful) hope();
-    } else {
-      this.#kicked = true;
-    }
+    if (this.#options.feed.place.position < pulse.end.position) this.#isBehind(hold, beat.sentMs);
+    else this.#renew(beat);
     for (const waiter of this.#waiters) {
-      if (waiter.on === connection && sentMs >= waiter.sinceMs && floor >= waiter.position) waiter.done();
+      if (waiter.on === hold && beat.sentMs >= waiter.sinceMs && pulse.floor >= waiter.position) waiter.done();
     }
   }
 
-  #isClockRight(serverMs: number): boolean {
-    const gapMs = Math.abs(this.#options.clock.now() - serverMs);
-    const right = gapMs <= MAX_CLOCK_GAP_MS;
-    if (!right && !this.#clockComplained) {
-      this.#options.log('this clock is not that of Redis: nothing is decided until it is', {
-        gapMs: Math.round(gapMs),
-      });
-    }
-    this.#clockComplained = !right;
-    return right;
+  #renew({ sentMs, sentWallMs, clockRight }: Beat): void {
+    this.#behindSinceMs = undefined;
+    if (!clockRight) return;
+    this.#untilMs = sentMs + SERVE_MS;
+    this.#wallFromMs = sentWallMs;
+    this.#wallUntilMs = sentWallMs + SERVE_MS;
+    for (const hope of this.#hopeful) hope();
+  }
+
+  /** What was pushed comes before the reply on the same connection; if it does not come at all, the log must tell. */
+  #isBehind(hold: Hold, nowMs: number): void {
+    this.#behindSinceMs ??= nowMs;
+    this.#kicked = true;
+    if (nowMs - this.#behindSinceMs > REPLY_DEADLINE_MS) hold.session.end('the messages of changes do not come');
   }
 
   #kick(): void {
     this.#kicked = true;
-    this.#wake?.();
-  }
-
-  /** Until the next heartbeat is due; a kick makes it due after the shortest pause. */
-  async #pause(quiet: number, isOver: () => boolean): Promise<void> {
-    const { clock } = this.#options;
-    const begunMs = clock.monotonic();
-    for (;;) {
-      const waitingGapMs = Math.min(WAITING_GAP_MS, REPORT_GAP_MS * quiet);
-      const gapMs = this.#kicked ? REPORT_GAP_MS : this.#waiters.size > 0 ? waitingGapMs : HEARTBEAT_MS;
-      const leftMs = begunMs + gapMs - clock.monotonic();
-      if (leftMs <= 0 || isOver()) return;
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, Math.ceil(leftMs));
-        this.#wake = () => {
-          clearTimeout(timer);
-          resolve();
-        };
-      });
-      this.#wake = undefined;
-    }
+    this.#wake();
   }
 
   #hope(deadlineMs: number): Promise<void> {

@@ -1,23 +1,25 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Clock, Random } from '@latchkey/kernel';
 import { StoreUnavailable } from '@latchkey/store';
-import type { RedisArgument } from 'redis';
-import { addressText, type RedisAddress } from './address.ts';
-import { type Caller, openSession, REPLY_DEADLINE_MS, type Reply, type Session } from './session.ts';
+import { REPLY_DEADLINE_MS } from './session.ts';
 
 /** Says what happened to a connection; `fields` never hold a secret. */
 export type Log = (message: string, fields: Readonly<Record<string, string | number>>) => void;
 
+/** Something that works until it has ended. */
+export type Ending = { readonly ended: Promise<string>; readonly end: (reason: string) => void };
+
 /** What a link needs. */
-export type LinkOptions = {
-  /** For the log: what the connection is for. */
-  readonly purpose: string;
-  readonly address: RedisAddress;
+export type LinkOptions<T extends Ending> = {
+  /** For log and errors: what it leads to. */
+  readonly where: string;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
-  /** Readies each new connection before anyone else uses it; a rejection ends that connection. */
-  readonly prepare: (session: Session) => Promise<void>;
+  /** Connects, and readies the connection before anyone else uses it. */
+  readonly connect: () => Promise<T>;
+  /** A connection has ended, or was not made: whoever knows other servers may look for them. */
+  readonly failed?: () => void;
 };
 
 const FIRST_PAUSE_MS = 25;
@@ -26,54 +28,68 @@ const MAX_PAUSE_MS = 1_600;
 /** Most calls that wait for a new connection: more have nothing to gain within the deadline. */
 const MAX_WAITING = 10_000;
 
-type Waiter = { readonly resolve: (session: Session) => void; readonly reject: (error: Error) => void };
+type Waiter<T> = { readonly resolve: (connection: T) => void; readonly reject: (error: Error) => void };
 
 /**
  * A connection that is made anew for ever after it ended. A call waits for a new one as long as a reply may take; when
  * the server has been away for longer than that, it rejects at once.
  */
-export class Link implements Caller {
-  readonly #options: LinkOptions;
+export class Link<T extends Ending> {
+  readonly #options: LinkOptions<T>;
   readonly #closing = new AbortController();
-  readonly #waiting = new Set<Waiter>();
-  #session: Session | undefined;
+  readonly #waiting = new Set<Waiter<T>>();
+  #current: T | undefined;
   #downSinceMs: number;
   #downBecause = 'not connected yet';
 
-  private constructor(options: LinkOptions) {
+  private constructor(options: LinkOptions<T>) {
     this.#options = options;
     this.#downSinceMs = options.clock.monotonic();
   }
 
-  /** Connects and prepares once. Rejects with a StoreUnavailable when that fails. */
-  static async open(options: LinkOptions): Promise<Link> {
+  /** Connects once. Rejects with a StoreUnavailable when that fails. */
+  static async open<T extends Ending>(options: LinkOptions<T>): Promise<Link<T>> {
     const link = new Link(options);
-    const session = await link.#attempt();
-    void link.#keep(session);
+    const connection = await options.connect();
+    void link.#keep(connection);
+    return link;
+  }
+
+  /** Connects in the background. */
+  static start<T extends Ending>(options: LinkOptions<T>): Link<T> {
+    const link = new Link(options);
+    void link.#again().then((connection) => link.#keep(connection));
     return link;
   }
 
   /** The connection that is ready for use, if one is. */
-  get session(): Session | undefined {
-    return this.#session;
+  get current(): T | undefined {
+    return this.#current;
   }
 
-  async call(args: readonly RedisArgument[]): Promise<Reply> {
-    return (this.#session ?? (await this.#next())).call(args);
+  /** That connection, or the next one, if it comes before the last one has been gone for as long as a reply may take. */
+  async next(): Promise<T> {
+    if (this.#current !== undefined) return this.#current;
+    const goneMs = this.#options.clock.monotonic() - this.#downSinceMs;
+    return this.#ready(REPLY_DEADLINE_MS - goneMs);
   }
 
-  async callBinary(args: readonly RedisArgument[]): Promise<Reply> {
-    return (this.#session ?? (await this.#next())).callBinary(args);
+  /** Ends the connection for good; calls reject from now on. */
+  close(reason = 'the store is closed'): void {
+    if (this.#closing.signal.aborted) return;
+    this.#downBecause = reason;
+    this.#closing.abort();
+    this.#current?.end(reason);
+    this.#current = undefined;
+    for (const waiter of this.#waiting) waiter.reject(this.#unavailable());
   }
 
-  /** Waits for a connection that is ready, at most `deadlineMs`. */
-  async ready(deadlineMs: number): Promise<Session> {
-    if (this.#session !== undefined) return this.#session;
+  async #ready(deadlineMs: number): Promise<T> {
     if (this.#closing.signal.aborted || deadlineMs <= 0 || this.#waiting.size >= MAX_WAITING) throw this.#unavailable();
-    let waiter: Waiter | undefined;
+    let waiter: Waiter<T> | undefined;
     let timer: NodeJS.Timeout | undefined;
     try {
-      return await new Promise<Session>((resolve, reject) => {
+      return await new Promise<T>((resolve, reject) => {
         waiter = { resolve, reject };
         this.#waiting.add(waiter);
         timer = setTimeout(() => reject(this.#unavailable()), deadlineMs);
@@ -84,67 +100,43 @@ export class Link implements Caller {
     }
   }
 
-  /** The next connection, if it comes before the last one has been gone for as long as a reply may take. */
-  #next(): Promise<Session> {
-    const goneMs = this.#options.clock.monotonic() - this.#downSinceMs;
-    return this.ready(REPLY_DEADLINE_MS - goneMs);
-  }
-
-  /** Ends the connection for good; calls reject from now on. */
-  close(): void {
-    this.#closing.abort();
-    this.#downBecause = 'the store is closed';
-    this.#session?.end(this.#downBecause);
-    this.#session = undefined;
-    for (const waiter of this.#waiting) waiter.reject(this.#unavailable());
-  }
-
-  async #attempt(): Promise<Session> {
-    const session = await openSession(this.#options.address);
-    try {
-      await this.#options.prepare(session);
-      return session;
-    } catch (error) {
-      session.end('not prepared');
-      throw error;
+  async #keep(first: T | undefined): Promise<void> {
+    let connection = first;
+    while (connection !== undefined) {
+      this.#up(connection);
+      this.#down(await connection.ended);
+      connection = await this.#again();
     }
   }
 
-  async #keep(first: Session): Promise<void> {
-    let session: Session | undefined = first;
-    while (session !== undefined) {
-      this.#up(session);
-      this.#down(await session.ended);
-      session = await this.#again();
-    }
-  }
-
-  #up(session: Session): void {
-    this.#session = session;
-    for (const waiter of this.#waiting) waiter.resolve(session);
+  #up(connection: T): void {
+    this.#current = connection;
+    for (const waiter of this.#waiting) waiter.resolve(connection);
   }
 
   #down(reason: string): void {
-    this.#session = undefined;
+    this.#current = undefined;
     if (this.#closing.signal.aborted) return;
     this.#downSinceMs = this.#options.clock.monotonic();
     this.#downBecause = reason;
     this.#note('Redis connection lost', reason);
+    this.#options.failed?.();
   }
 
   /** Tries until it has a connection; undefined once closed. */
-  async #again(): Promise<Session | undefined> {
+  async #again(): Promise<T | undefined> {
     for (let attempt = 0; !this.#closing.signal.aborted; attempt++) {
       try {
         await pause(this.#pauseMs(attempt), undefined, { signal: this.#closing.signal });
-        const session = await this.#attempt();
+        const connection = await this.#options.connect();
         this.#note('Redis connection made anew', this.#downBecause);
-        if (!this.#closing.signal.aborted) return session;
-        session.end('closed');
+        if (!this.#closing.signal.aborted) return connection;
+        connection.end('closed');
       } catch (error) {
         if (this.#closing.signal.aborted) return undefined;
         this.#downBecause = error instanceof Error ? error.message : String(error);
         this.#note('Redis connection not made', this.#downBecause);
+        this.#options.failed?.();
       }
     }
     return undefined;
@@ -158,16 +150,14 @@ export class Link implements Caller {
   }
 
   #note(message: string, reason: string): void {
-    const { purpose, address, log } = this.#options;
-    log(message, { purpose, address: addressText(address), reason });
+    const { where, log } = this.#options;
+    log(message, { where, reason });
   }
 
   #unavailable(): StoreUnavailable {
-    const { address } = this.#options;
-    if (this.#closing.signal.aborted) return new StoreUnavailable('the store is closed');
-    const where = `Redis at ${addressText(address)}: `;
-    return new StoreUnavailable(
-      this.#downBecause.startsWith(where) ? this.#downBecause : `${where}${this.#downBecause}`,
-    );
+    if (this.#closing.signal.aborted) return new StoreUnavailable(this.#downBecause);
+    const { where } = this.#options;
+    const told = this.#downBecause.startsWith('Redis at ');
+    return new StoreUnavailable(told ? this.#downBecause : `${where}: ${this.#downBecause}`);
   }
 }

@@ -96,8 +96,8 @@ test('servers that cannot serve are named', () => {
 });
 
 test('settings that lose data are warned of', () => {
-  expect(durabilityWarnings('aof_enabled:1\r\nmaxmemory_policy:noeviction')).toEqual([]);
-  expect(durabilityWarnings('aof_enabled:0\r\nmaxmemory_policy:allkeys-lru')).toEqual([
+  expect(durabilityWarnings('aof_enabled:1\r\nmaxmemory_policy:noeviction', 'always', 0)).toEqual([]);
+  expect(durabilityWarnings('aof_enabled:0\r\nmaxmemory_policy:allkeys-lru', 'everysec', 0)).toEqual([
     expect.stringContaining('appendonly'),
     expect.stringContaining('allkeys-lru'),
   ]);

@@ -14,7 +14,7 @@ type Waiting = {
 };
 
 /**
- * Reads single keys; the reads of one turn of the event loop share a round trip. A read is sent after it was asked for,
+ * Reads single keys of one shard; the reads of one turn of the event loop share a round trip. A read is sent after it was asked for,
  * so it sees every write that was answered before.
  */
 export class Reads {

@@ -1,203 +1,136 @@
-import type { DeviceRecord, DeviceState } from '@latchkey/credential';
+import { randomUUID } from 'node:crypto';
 import type { Clock, DeviceId, Random } from '@latchkey/kernel';
-import {
-  type Keyring,
-  PAGE_MAX,
-  type Page,
-  packState,
-  RecordError,
-  revisionOf,
-  type Store,
-  sealedUnder,
-  unpackRecord,
-  type Write,
-  type WriteResult,
-} from '@latchkey/store';
-import { parseRedisUrl } from './address.ts';
-import { entryText } from './entry.ts';
-import { ChangeFeed } from './feed.ts';
-import { callLog, callReseal, callWrite, loadFunctions } from './functions.ts';
+import { type Keyring, type Lease, PAGE_MAX, type Store, StoreUnavailable } from '@latchkey/store';
+import { parseDeployment } from './address.ts';
+import { figuresOf } from './figures.ts';
+import { callLeave, callLog } from './functions.ts';
 import { Gate } from './gate.ts';
-import { greet, identify, recognise } from './greeting.ts';
-import { Janitor } from './janitor.ts';
-import { channelOf, keptKey, recordKey, replayKey, SHARDS } from './keys.ts';
-import { HeartbeatLease } from './lease.ts';
-import { Link, type Log } from './link.ts';
-import { Reads } from './reads.ts';
-import { idsPage, overdueIds, parseReplay, replayContent } from './rows.ts';
-import type { Caller, Session } from './session.ts';
-
-const NONCE_BYTES = 9;
+import type { Log } from './link.ts';
+import { introduce, type Nodes, openNodes } from './nodes.ts';
+import {
+  endUsesOf,
+  forgetValue,
+  keepValue,
+  keptValue,
+  lastUsesOf,
+  listRecords,
+  type Parts,
+  readRecord,
+  readReplay,
+  reportUsesOf,
+  resealRecords,
+  rowsOf,
+  settle,
+  shardAt,
+  shardFor,
+  writeRecord,
+} from './operations.ts';
+import { overdueIds } from './rows.ts';
+import { Shard } from './shard.ts';
 
 /** What the store needs. */
 export type RedisStoreOptions = {
-  /** `redis://[user:password@]host[:port][/database]`, or `rediss://` for TLS. */
+  /**
+   * `redis://[user:password@]host[:port][/database]`, `redis-sentinel://[user:password@]host[:port],.../master[/database]`
+   * or `redis-cluster://[user:password@]host[:port],...`; `rediss` in the place of `redis` for TLS.
+   */
   readonly url: string;
   readonly keyring: Keyring;
   readonly clock: Clock;
   readonly random: Random;
+  /** Replicas that must have a write before it is acknowledged; unless given, 1 with Sentinel and Cluster, else 0. */
+  readonly replicas?: number;
+  /** Refuse to open when settings of a server put data at risk; otherwise they are only logged. */
+  readonly strict?: boolean;
   /** Hears of connections lost and made, and of settings that put data at risk. */
   readonly log?: Log;
 };
 
-type Parts = {
-  readonly storeId: string;
-  readonly control: Link;
-  readonly reading: Link;
-  readonly reads: Reads;
-  readonly feed: ChangeFeed;
-  readonly lease: HeartbeatLease;
-  readonly janitor: Janitor;
-  readonly keyring: Keyring;
-  readonly random: Random;
-};
-
 /**
- * Opens the store in a standalone Redis 7.0 or newer. Rejects with a RedisUrlError, or with a StoreUnavailable while
- * the server is away, refuses the password or cannot serve. Later the store recovers by itself.
+ * Opens the store in Redis 7.0 or newer: one server, a master known to sentinels, or a Cluster. Rejects with a
+ * RedisUrlError, or with a StoreUnavailable while a server is away, refuses the password or cannot serve. Later the store
+ * recovers by itself.
  */
 export async function openRedisStore(options: RedisStoreOptions): Promise<Store> {
-  const { url, keyring, clock, random, log = () => {} } = options;
-  const shared = { address: parseRedisUrl(url), clock, random, log };
-  const feed = new ChangeFeed();
-  const lease = new HeartbeatLease({ feed, clock, log, onLaggard: (position) => janitor.look(position) });
-  let storeId: string | undefined;
-  const control = await Link.open({
-    ...shared,
-    purpose: 'writes and changes',
-    prepare: async (session: Session) => {
-      await greet(session, log);
-      const first = storeId === undefined;
-      storeId ??= await identify(session, random);
-      await recognise(session, storeId);
-      await loadFunctions(session, first ? 'REPLACE' : 'KEEP');
-      await feed.follow(session, channelOf(storeId));
-      await lease.begin(session);
-    },
-  });
-  const janitor = new Janitor(control, clock, (count) => {
-    lease.figures.evicted += count;
-  });
-  const known = String(storeId);
-  try {
-    const prepare = (session: Session) => recognise(session, known);
-    const reading = await Link.open({ ...shared, purpose: 'reads', prepare });
-    return storeOf({
-      storeId: known,
-      control,
-      reading,
-      reads: new Reads(reading),
-      feed,
-      lease,
-      janitor,
-      keyring,
-      random,
-    });
-  } catch (error) {
-    control.close();
-    throw error;
-  }
+  const { url, keyring, clock, random, strict = false, log = () => {} } = options;
+  const deployment = parseDeployment(url);
+  const replicas = options.replicas ?? (deployment.kind === 'STANDALONE' ? 0 : 1);
+  const introduced = await introduce({ deployment, replicas, strict, random });
+  const { storeId, layout } = introduced;
+  const shards = layout.map((keys) => new Shard(keys, clock));
+  const replica = randomUUID(); // an earlier life of this replica is another member
+  const cluster = deployment.kind === 'CLUSTER';
+  const around = { cluster, replicas, storeId, shardCount: shards.length, replica, clock, random, log };
+  const nodes = await openNodes(introduced, shards, around);
+  return storeOf({ storeId, shards, replicas, keyring, random, nodes, replica });
 }
 
 function bounded(limit: number): number {
   return Math.min(Math.max(1, Math.floor(limit)), PAGE_MAX);
 }
 
-function storeOf(parts: Parts): Store {
-  const { storeId, control, reading, feed, lease, janitor } = parts;
-  const gate = new Gate();
+type OpenParts = Parts & { readonly nodes: Nodes; readonly replica: string };
+
+function leaseOf(parts: Parts): Lease {
+  const concerned = (deviceId: DeviceId | undefined) =>
+    deviceId === undefined ? parts.shards : [shardFor(parts, deviceId)];
   return {
-    storeId,
-    shards: SHARDS,
-    lease,
-    read: (deviceId) => gate.run(() => recordOf(parts, deviceId)),
-    write: (write) => gate.run(() => written(parts, write)),
-    settled: (_deviceId, position) => gate.run(() => lease.settled(position)),
-    replayed: (deviceId, key) =>
-      gate.run(async () => {
-        const text = await textAt(reading, replayKey(deviceId, key));
-        return text === undefined ? undefined : parseReplay(key, text);
-      }),
-    list: (query) => gate.run(() => listed(parts, { ...query, limit: bounded(query.limit) })),
-    overdue: (nowMs, limit) => gate.run(() => overdueIds(reading, nowMs, bounded(limit))),
-    log: (_shard, after, limit) => gate.run(() => callLog(reading, after, bounded(limit))),
-    listen: (listener) => feed.listen(listener),
-    keep: (name, value) =>
-      gate.run(async () => {
-        const before = await control.call(['SET', keptKey(name), value, 'NX', 'GET']);
-        return before === null ? value : String(before);
-      }),
-    kept: (name) => gate.run(() => textAt(reading, keptKey(name))),
-    forget: (name) =>
-      gate.run(async () => {
-        await control.call(['DEL', keptKey(name)]);
-      }),
-    reseal: (after, limit) => gate.run(() => resealed(parts, after, bounded(limit))),
-    close: () =>
-      gate.close(async () => {
-        janitor.close();
-        await lease.leave().catch(() => undefined); // Redis is away: the others wait this replica out
-        control.close();
-        reading.close();
-      }),
+    holds: (deviceId) =>
+      deviceId === undefined
+        ? parts.shards.every(({ lease }) => lease.holds())
+        : shardFor(parts, deviceId).lease.holds(),
+    waitFor: async (deadlineMs, deviceId) => {
+      const had = await Promise.all(concerned(deviceId).map(({ lease }) => lease.waitFor(deadlineMs)));
+      return had.every(Boolean);
+    },
   };
 }
 
-async function textAt(caller: Caller, key: string): Promise<string | undefined> {
-  const text = await caller.call(['GET', key]);
-  return text === null ? undefined : String(text);
-}
-
-async function recordOf({ reads, keyring }: Parts, deviceId: DeviceId): Promise<DeviceRecord | undefined> {
-  const bytes = await reads.get(recordKey(deviceId));
-  return bytes === undefined ? undefined : unpackRecord(bytes, keyring, deviceId);
-}
-
-async function listed(parts: Parts, query: Parameters<Store['list']>[0]): Promise<Page> {
-  const { ids, next } = await idsPage(parts.reading, query);
-  const records = await Promise.all(ids.map((deviceId) => recordOf(parts, deviceId)));
-  // A device may have been deleted since the ids were read.
-  return { records: records.filter((record) => record !== undefined), next };
-}
-
-function activationDeadline(state: DeviceState | undefined): number | undefined {
-  if (state === undefined || state.activatedAtMs !== undefined || state.activationTimeoutS === 0) return undefined;
-  return state.createdAtMs + state.activationTimeoutS * 1000;
-}
-
-async function written(parts: Parts, write: Write): Promise<WriteResult> {
-  const { control, feed, keyring, random, storeId } = parts;
-  const { deviceId, expectedRevision, state, replay, kind, effect } = write;
-  if (state !== undefined && state.deviceId !== deviceId) {
-    throw new RecordError(`a state of device ${state.deviceId} is not one of device ${deviceId}`);
-  }
-  const change = { nonce: Buffer.from(random(NONCE_BYTES)).toString('base64url'), deviceId, kind, effect };
-  const reply = await callWrite(control, {
-    deviceId,
-    expectedRevision,
-    body: state === undefined ? undefined : packState(state, keyring, random),
-    entry: entryText(change),
-    closesAll: effect.close === 'DEVICE',
-    activationDeadlineMs: activationDeadline(state),
-    replay: replay === undefined ? undefined : { key: replay.key, content: replayContent(replay) },
+function storeOf(parts: OpenParts): Store {
+  const { storeId, shards } = parts;
+  const gate = new Gate();
+  return {
     storeId,
-  });
-  if (reply.outcome === 'REPLAYED') return { outcome: 'REPLAYED', ...parseReplay(replay?.key ?? '', reply.replay) };
-  const { outcome, revision } = reply;
-  if (outcome === 'WRITTEN') await feed.wrote({ shard: 0, position: revision, ...change });
-  return { outcome, revision };
+    shards: shards.length,
+    lease: leaseOf(parts),
+    figures: () => figuresOf(shards),
+    read: (deviceId) => gate.run(() => readRecord(parts, deviceId)),
+    write: (write) => gate.run(() => writeRecord(parts, write)),
+    settled: (deviceId, position) => gate.run(() => settle(parts, deviceId, position)),
+    replayed: (deviceId, key) => gate.run(() => readReplay(parts, deviceId, key)),
+    list: (query) => gate.run(() => listRecords(parts, { ...query, limit: bounded(query.limit) })),
+    overdue: (nowMs, limit) => gate.run(() => overdueIds(rowsOf(parts), nowMs, bounded(limit))),
+    log: (shard, after, limit) =>
+      gate.run(async () => {
+        const { reading, keys } = shardAt(parts, shard);
+        return callLog(reading, keys, after, bounded(limit));
+      }),
+    listen: (listener) => {
+      const ends = shards.map(({ feed }) => feed.listen(listener));
+      return () => {
+        for (const end of ends) end();
+      };
+    },
+    reportUses: (report) => gate.run(() => reportUsesOf(parts, report)),
+    endUses: (name) => gate.run(() => endUsesOf(parts, name)),
+    lastUses: (deviceIds) => gate.run(() => lastUsesOf(parts, deviceIds)),
+    keep: (name, value) => gate.run(() => keepValue(parts, name, value)),
+    kept: (name) => gate.run(() => keptValue(parts, name)),
+    forget: (name) => gate.run(() => forgetValue(parts, name)),
+    reseal: (after, limit) => gate.run(() => resealRecords(parts, after, bounded(limit))),
+    close: () => gate.close(() => ended(parts)),
+  };
 }
 
-async function resealed(parts: Parts, after: DeviceId | undefined, limit: number) {
-  const { control, reading, reads, keyring, random } = parts;
-  const { ids, next } = await idsPage(reading, { after, prefix: '', limit });
-  const done = await Promise.all(
-    ids.map(async (deviceId) => {
-      const bytes = await reads.get(recordKey(deviceId));
-      if (bytes === undefined || sealedUnder(bytes, deviceId) === keyring.current.reference) return false;
-      const body = packState(unpackRecord(bytes, keyring, deviceId), keyring, random);
-      return callReseal(control, deviceId, revisionOf(bytes, deviceId), body);
-    }),
-  );
-  return { resealed: done.filter(Boolean).length, next };
+async function ended({ shards, nodes, replica }: OpenParts): Promise<void> {
+  for (const { janitor, lease } of shards) {
+    janitor.close();
+    lease.leave();
+  }
+  const left = shards.map(async ({ keys, current }) => {
+    if (current === undefined) throw new StoreUnavailable('no connection');
+    await callLeave(current.control, keys, replica);
+  });
+  await Promise.allSettled(left); // where Redis is away, the others wait this replica out
+  nodes.close();
 }

@@ -1,7 +1,7 @@
 import { type CredentialId, type DeviceId, parseDeviceId, type Revision, toRevision } from '@latchkey/kernel';
 import { type Replay, StoreUnavailable } from '@latchkey/store';
 import { strings } from './functions.ts';
-import { IDS_KEY, OVERDUE_KEY } from './keys.ts';
+import type { ShardKeys } from './keys.ts';
 import type { Caller, Reply } from './session.ts';
 
 function deviceIds(reply: Reply): readonly DeviceId[] {
@@ -12,25 +12,44 @@ function deviceIds(reply: Reply): readonly DeviceId[] {
   });
 }
 
-/** A page of device ids in their order; `next` is the last one when more follow. */
+/** Where the rows of one shard are read. */
+export type Rows = { readonly keys: ShardKeys; readonly caller: Caller };
+
+/** A page of device ids of all shards in their order; `next` is the last one when more follow. */
 export async function idsPage(
-  caller: Caller,
+  shards: readonly Rows[],
   query: { readonly after: DeviceId | undefined; readonly prefix: string; readonly limit: number },
 ): Promise<{ readonly ids: readonly DeviceId[]; readonly next: DeviceId | undefined }> {
   const { after, prefix, limit } = query;
   const from = after !== undefined && after >= prefix ? `(${after}` : `[${prefix}`;
   // DEL sorts behind every character of a device id.
   const to = prefix === '' ? '+' : `(${prefix}\x7f`;
-  const reply = await caller.call(['ZRANGE', IDS_KEY, from, to, 'BYLEX', 'LIMIT', '0', String(limit + 1)]);
-  const found = deviceIds(reply);
+  const range = [from, to, 'BYLEX', 'LIMIT', '0', String(limit + 1)];
+  const pages = await Promise.all(
+    shards.map(async ({ keys, caller }) => deviceIds(await caller.call(['ZRANGE', keys.ids, ...range]))),
+  );
+  // Ids are ASCII: the order of their characters is that of their bytes.
+  const found = pages.length === 1 ? (pages[0] ?? []) : pages.flat().sort((a, b) => (a < b ? -1 : 1));
   const ids = found.slice(0, limit);
   return { ids, next: found.length > limit ? ids.at(-1) : undefined };
 }
 
 /** Devices whose activation deadline is not after `nowMs`, the oldest deadline first. */
-export async function overdueIds(caller: Caller, nowMs: number, limit: number): Promise<readonly DeviceId[]> {
-  const range = ['-inf', String(nowMs), 'BYSCORE', 'LIMIT', '0', String(limit)];
-  return deviceIds(await caller.call(['ZRANGE', OVERDUE_KEY, ...range]));
+export async function overdueIds(shards: readonly Rows[], nowMs: number, limit: number): Promise<readonly DeviceId[]> {
+  const range = ['-inf', String(nowMs), 'BYSCORE', 'LIMIT', '0', String(limit), 'WITHSCORES'];
+  const pages = await Promise.all(
+    shards.map(async ({ keys, caller }) => deadlines(await caller.call(['ZRANGE', keys.overdue, ...range]))),
+  );
+  const found = pages.flat().sort((a, b) => a.deadlineMs - b.deadlineMs);
+  return deviceIds(found.slice(0, limit).map(({ id }) => id));
+}
+
+function deadlines(reply: Reply): readonly { readonly id: unknown; readonly deadlineMs: number }[] {
+  if (!Array.isArray(reply)) throw new StoreUnavailable('Redis gave an unexpected reply to ZRANGE');
+  return reply.map((row: unknown) => {
+    const [id, deadlineMs] = Array.isArray(row) ? row : [];
+    return { id, deadlineMs: Number(deadlineMs) };
+  });
 }
 
 /** A replay as it is kept behind the revision. */

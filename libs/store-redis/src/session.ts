@@ -11,6 +11,9 @@ const CONNECT_DEADLINE_MS = 2_000;
 /** Most commands without a reply on one connection: about 100 MB of records; more only wait in memory. */
 const MAX_PENDING = 65_536;
 
+/** Refusals of a server that is not, or no longer, the one to ask. */
+const WRONG_SERVER = /^(MOVED|READONLY|MASTERDOWN) /;
+
 /** What a command answers: node-redis' own types, narrowed by its caller. */
 export type Reply = unknown;
 
@@ -24,7 +27,7 @@ export type Caller = {
 
 /** One connection from its greeting to its end; it never reconnects. */
 export type Session = Caller & {
-  /** `listener` gets every message of the channel; it must not throw. */
+  /** `listener` gets every message of the sharded channel; it must not throw. */
   readonly subscribe: (channel: string, listener: (message: string) => void) => Promise<void>;
   /** Why the connection ended, once it has. */
   readonly ended: Promise<string>;
@@ -96,6 +99,7 @@ class OpenSession implements Session {
     client.on('error', (error: unknown) => this.end(reasonOf(error)));
     client.on('terminated', (error: unknown) => this.end(reasonOf(error)));
     client.on('end', () => this.end('closed'));
+    client.on('sharded-channel-moved', () => this.end('a shard has moved to another server'));
   }
 
   end(reason: string): void {
@@ -114,7 +118,7 @@ class OpenSession implements Session {
   }
 
   async subscribe(channel: string, listener: (message: string) => void): Promise<void> {
-    await this.#send('SUBSCRIBE', () => this.#client.subscribe(channel, listener));
+    await this.#send('SSUBSCRIBE', () => this.#client.sSubscribe(channel, listener));
   }
 
   async #send(name: string, command: () => Promise<Reply>): Promise<Reply> {
@@ -128,8 +132,9 @@ class OpenSession implements Session {
       });
     } catch (error) {
       if (error instanceof StoreUnavailable) throw error;
-      const refused = error instanceof ErrorReply ? `${name} was refused: ` : '';
-      throw this.#unavailable(`${refused}${this.#endedBy ?? reasonOf(error)}`);
+      const reason = error instanceof ErrorReply ? `${name} was refused: ${error.message}` : undefined;
+      if (error instanceof ErrorReply && WRONG_SERVER.test(error.message)) this.end(`${reason}`);
+      throw this.#unavailable(reason ?? this.#endedBy ?? reasonOf(error));
     } finally {
       this.#pending -= 1;
     }
@@ -141,13 +146,13 @@ class OpenSession implements Session {
 }
 
 /** Connects once. Rejects with a StoreUnavailable that says where and why, without the password. */
-export async function openSession(address: RedisAddress): Promise<Session> {
+export async function openSession(address: RedisAddress, deadlineMs = CONNECT_DEADLINE_MS): Promise<Session> {
   const client = clientOf(address);
   const where = addressText(address);
   const session = new OpenSession(client, where);
-  const late = () => new Error(`no greeting within ${CONNECT_DEADLINE_MS} ms`);
+  const late = () => new Error(`no greeting within ${deadlineMs} ms`);
   try {
-    await within(client.connect(), CONNECT_DEADLINE_MS, late);
+    await within(client.connect(), deadlineMs, late);
   } catch (error) {
     session.end(reasonOf(error));
     throw new StoreUnavailable(`Redis at ${where}: ${greetingError(reasonOf(error))}`);

@@ -1,0 +1,90 @@
+import type { Random } from '@latchkey/kernel';
+import { StoreUnavailable } from '@latchkey/store';
+import { addressText, type Deployment, type RedisAddress } from './address.ts';
+import { Cluster, discover, type View } from './cluster.ts';
+import { loadFunctions } from './functions.ts';
+import { greet } from './greeting.ts';
+import { identify } from './identity.ts';
+import { CLUSTER_SHARDS, layoutOf, type ShardKeys } from './keys.ts';
+import { Node, type Surroundings } from './node.ts';
+import { Replication } from './replication.ts';
+import { masterLocator } from './sentinel.ts';
+import { openSession, type Session } from './session.ts';
+import type { Shard } from './shard.ts';
+
+/** What is found out before the store opens. */
+export type Introduced = {
+  readonly storeId: string;
+  readonly layout: readonly ShardKeys[];
+  readonly deployment: Deployment;
+  /** Where the shards are now. */
+  readonly view: View;
+};
+
+/** How to meet the servers. */
+export type Meeting = {
+  readonly deployment: Deployment;
+  readonly replicas: number;
+  /** Refuse servers whose settings put data at risk. */
+  readonly strict: boolean;
+  readonly random: Random;
+};
+
+/** The connections of a store to all its servers. */
+export type Nodes = { readonly close: () => void };
+
+/**
+ * Meets every server once: looks whether it can serve, loads the functions, and finds or makes the store's identity.
+ * Rejects with a StoreUnavailable.
+ */
+export async function introduce(meeting: Meeting): Promise<Introduced> {
+  const { deployment, random, replicas } = meeting;
+  const layout = layoutOf(deployment.kind === 'CLUSTER' ? CLUSTER_SHARDS : 1);
+  const view = await whereabouts(deployment, layout);
+  const sessions = new Map<string, Session>();
+  try {
+    const callerOf = async ({ shard }: ShardKeys) => {
+      const address = view[shard];
+      if (address === undefined) throw new StoreUnavailable(`no server of the Redis Cluster has shard ${shard}`);
+      const met = sessions.get(addressText(address)) ?? (await openSession(address));
+      if (!sessions.has(addressText(address))) {
+        sessions.set(addressText(address), met);
+        await meet(met, address, meeting);
+      }
+      return met;
+    };
+    const { storeId, made } = await identify({ layout, callerOf, random });
+    if (made) await Promise.all([...sessions.values()].map((session) => new Replication(session, replicas).confirm()));
+    return { storeId, layout, deployment, view };
+  } finally {
+    for (const session of sessions.values()) session.end('introduced');
+  }
+}
+
+async function whereabouts(deployment: Deployment, layout: readonly ShardKeys[]): Promise<View> {
+  if (deployment.kind === 'STANDALONE') return [deployment.address];
+  if (deployment.kind === 'SENTINEL') return [await masterLocator(deployment)()];
+  const slots = layout.map(({ slot }) => slot);
+  return discover(deployment.seeds, slots);
+}
+
+async function meet(session: Session, address: RedisAddress, meeting: Meeting): Promise<void> {
+  const { deployment, replicas, strict } = meeting;
+  const { warnings } = await greet(session, { cluster: deployment.kind === 'CLUSTER', replicas });
+  if (strict && warnings.length > 0) {
+    throw new StoreUnavailable(`Redis at ${addressText(address)} is refused, being strict: ${warnings.join('; ')}`);
+  }
+  await loadFunctions(session, 'REPLACE');
+}
+
+/** Opens the connections that stay. Rejects with a StoreUnavailable when one of the servers cannot be used. */
+export function openNodes(introduced: Introduced, shards: readonly Shard[], around: Surroundings): Promise<Nodes> {
+  const { deployment, view } = introduced;
+  if (deployment.kind === 'CLUSTER') return Cluster.open({ seeds: deployment.seeds, shards, around }, view);
+  if (deployment.kind === 'SENTINEL') {
+    const where = `Redis master ${deployment.masterName}`;
+    return Node.open({ where, locate: masterLocator(deployment), shards }, around);
+  }
+  const { address } = deployment;
+  return Node.open({ where: `Redis at ${addressText(address)}`, locate: async () => address, shards }, around);
+}
