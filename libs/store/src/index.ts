@@ -26,6 +26,7 @@ export {
   type Change,
   type ChangeKind,
   type ChangeListener,
+  type Figures,
   type Lease,
   type LogPlace,
   type LogSlice,

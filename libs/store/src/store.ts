@@ -48,7 +48,7 @@ export type Replay = {
   readonly key: string;
   /** Hash of the request's parameters. */
   readonly parameters: string;
-  /** The credential that the write made, if it made one. */
+  /** The credential that the write made, moved or took away, if there is one. */
   readonly credentialId: CredentialId | undefined;
 };
 

@@ -1,3 +1,4 @@
+import { crc32 } from 'node:zlib';
 import type { CertificateCredentials, DeviceState, SecretSlot } from '@latchkey/credential';
 import {
   type DeviceId,
@@ -32,6 +33,21 @@ export function id(text: string): DeviceId {
   const deviceId = parseDeviceId(text);
   if (deviceId === undefined) throw new TypeError(`${text} is no device id`);
   return deviceId;
+}
+
+/** Which of the store's logs holds a device's changes. */
+export function logOf({ shards }: Store, deviceId: DeviceId): number {
+  return crc32(deviceId) % shards;
+}
+
+/** Ids of other devices whose changes stand in the same log. */
+export function neighboursOf(store: Store, deviceId: DeviceId, count: number): readonly DeviceId[] {
+  const found: DeviceId[] = [];
+  for (let number = 0; found.length < count; number++) {
+    const other = id(`device-${number}`);
+    if (logOf(store, other) === logOf(store, deviceId)) found.push(other);
+  }
+  return found;
 }
 
 /** A keyring of new keys; the first id seals. */

@@ -8,6 +8,7 @@ import {
   deviceOf,
   id,
   keyringOf,
+  logOf,
   type MakeStore,
   makeStores,
   secretSlot,
@@ -16,6 +17,7 @@ import {
   written,
 } from './fixtures.ts';
 
+const START = { position: 0, nonce: '' };
 const ONE = id('one');
 
 /** Sealing: what lies in the store, and what is read of it. */
@@ -87,8 +89,10 @@ export function resealContract(makeStore: MakeStore): void {
       const { store, reopen } = await make(old);
       await Promise.all(ids.map((deviceId) => written(store, writeOf(deviceId, { effect: { close: 'DEVICE' } }))));
       const before = await Promise.all(ids.map((deviceId) => store.read(deviceId)));
-      const { end } = await store.log(0, { position: 0, nonce: '' }, 1);
+      const logs = () =>
+        Promise.all(Array.from({ length: store.shards }, (_, shard) => rotating.log(shard, START, 10)));
       const rotating = await reopen(both);
+      const logged = await logs();
       const first = await rotating.reseal(undefined, 4);
       const second = await rotating.reseal(first.next, 4);
       expect([first, second]).toEqual([
@@ -96,7 +100,7 @@ export function resealContract(makeStore: MakeStore): void {
         { resealed: 3, next: undefined },
       ]);
       expect(await rotating.reseal(undefined, 100)).toEqual({ resealed: 0, next: undefined });
-      expect(await rotating.log(0, end, 10)).toEqual({ entries: [], end });
+      expect(await logs()).toEqual(logged);
       const rotated = await reopen(fresh);
       const after = await Promise.all(ids.map((deviceId) => rotated.read(deviceId)));
       expect(after.map(shown)).toEqual(before.map(shown));
@@ -144,11 +148,11 @@ export function lifetimeContract(makeStore: MakeStore): void {
       const revision = await written(store, writeOf(ONE, { replay }));
       await store.keep('name', 'value');
       const record = shown(await store.read(ONE));
-      const log = await store.log(0, { position: 0, nonce: '' }, 10);
+      const log = await store.log(logOf(store, ONE), START, 10);
       const again = await reopen(keyring);
       expect(again.storeId).toBe(store.storeId);
       expect(shown(await again.read(ONE))).toEqual(record);
-      expect(await again.log(0, { position: 0, nonce: '' }, 10)).toEqual(log);
+      expect(await again.log(logOf(again, ONE), START, 10)).toEqual(log);
       expect(await again.replayed(ONE, replay.key)).toEqual({ revision, replay });
       expect(await again.kept('name')).toBe('value');
     });
@@ -172,7 +176,7 @@ export function lifetimeContract(makeStore: MakeStore): void {
         () => store.replayed(ONE, 'key'),
         () => store.list({ after: undefined, prefix: '', limit: 1 }),
         () => store.overdue(0, 1),
-        () => store.log(0, { position: 0, nonce: '' }, 1),
+        () => store.log(0, START, 1),
         () => store.keep('name', 'value'),
         () => store.kept('name'),
         () => store.forget('name'),

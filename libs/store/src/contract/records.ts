@@ -5,6 +5,7 @@ import {
   deviceOf,
   id,
   keyringOf,
+  logOf,
   type MakeStore,
   makeStores,
   secretSlot,
@@ -107,14 +108,15 @@ export function concurrencyContract(makeStore: MakeStore): void {
       expect(results.map(({ revision }) => revision)).toEqual(results.map(() => record?.revision));
     });
 
-    test('a thousand writes at once are all found, each with a revision of its own', async () => {
+    test('a thousand writes at once are all found, each with a place of its own', async () => {
       const { store } = await make(keyringOf('k1'));
       const ids = Array.from({ length: 1_000 }, (_, index) => id(`device-${index}`));
       const revisions = await Promise.all(ids.map((deviceId) => written(store, writeOf(deviceId))));
       const records = await Promise.all(ids.map((deviceId) => store.read(deviceId)));
       expect(records.map((record) => record?.deviceId)).toEqual(ids);
       expect(records.map((record) => record?.revision)).toEqual(revisions);
-      expect(new Set(revisions).size).toBe(1_000);
+      const places = ids.map((deviceId, index) => `${logOf(store, deviceId)} ${revisions[index]}`);
+      expect(new Set(places).size).toBe(1_000);
     });
   });
 }

@@ -47,6 +47,11 @@ export class WriteQueue {
     return new WriteQueue(worker, committed);
   }
 
+  /** Commands that wait or are being written. */
+  get pending(): number {
+    return this.#flying.length + this.#waiting.length;
+  }
+
   /** Why nothing can be written any more; undefined while all is well. */
   get ended(): StoreUnavailable | undefined {
     return this.#ended;
