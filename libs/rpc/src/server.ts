@@ -11,6 +11,7 @@ import { FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt';
 import {
   type handleServerStreamingCall,
   type handleUnaryCall,
+  type Metadata,
   type Server,
   type ServerUnaryCall,
   type ServerWritableStream,
@@ -48,6 +49,8 @@ export type ServerOptions = {
   readonly translate: ErrorTranslation;
   readonly observe: CallObserver;
   readonly monotonic: () => number;
+  /** Metadata to send behind each unary reply; it is asked for as soon as the reply is there. */
+  readonly trailers?: (() => Metadata) | undefined;
 };
 
 /** Adds a service; unary handlers may answer at once or by promise. */
@@ -75,11 +78,11 @@ type AnyUnary = (request: unknown, call: ServerUnaryCall<unknown, unknown>) => u
 type AnyStreaming = (request: unknown, call: ServerWritableStream<unknown, unknown>) => void;
 
 function unaryCall(method: DescMethod, handler: AnyUnary, options: ServerOptions): handleUnaryCall<unknown, unknown> {
-  const { observe, monotonic, translate } = options;
+  const { observe, monotonic, translate, trailers } = options;
   return (call, done) => {
     const begun = monotonic();
     const answer = (response: unknown) => {
-      done(null, response);
+      done(null, response, trailers?.());
       observe({ method: method.name, code: status.OK, durationMs: monotonic() - begun, hidden: undefined });
     };
     const refuse = (error: unknown) => {

@@ -23,6 +23,7 @@ export type Config = {
   readonly requireTrustedCa: boolean;
   readonly timestampWindow: { readonly beforeMs: number; readonly afterMs: number };
   readonly maxCachedDevices: number;
+  readonly reportDecisionTimes: boolean;
   readonly logLevel: LogLevel;
 };
 
@@ -38,6 +39,7 @@ type Flags = {
   timestampEarlyMinutes: number;
   timestampLateMinutes: number;
   cacheDevices: number;
+  reportDecisionTimes: boolean;
   insecureListen: boolean;
   logLevel: LogLevel;
 };
@@ -101,6 +103,11 @@ export function readConfig(argv: readonly string[], sealingKeys: string | undefi
         max: 50_000_000,
       }),
     )
+    .option(
+      '--report-decision-times',
+      'send the moment of each decision as trailing metadata, for the chaos tool; no one else needs it',
+      false,
+    )
     .option('--insecure-listen', 'allow listeners that other machines can reach', false);
   command.parse(argv, { from: 'user' });
   return fromFlags(command.opts<Flags>(), sealingKeys);
@@ -123,6 +130,7 @@ function fromFlags(flags: Flags, sealingKeys: string | undefined): Config {
       afterMs: flags.timestampLateMinutes * MINUTE_MS,
     },
     maxCachedDevices: flags.cacheDevices,
+    reportDecisionTimes: flags.reportDecisionTimes,
     logLevel: flags.logLevel,
   };
 }

@@ -12,6 +12,7 @@ import { listenForOperators } from './admin-listener.ts';
 import { authenticationService } from './authentication.ts';
 import type { Config } from './config.ts';
 import { credentialService } from './credentials.ts';
+import { noteDecisions } from './decision-times.ts';
 import { deviceService } from './devices.ts';
 import { translate } from './errors.ts';
 import { listenForGateways } from './gateway-listener.ts';
@@ -51,8 +52,11 @@ export async function startAuth(config: Config, log: Log): Promise<Running> {
 
   const registry = createRegistry('auth');
   const observe = callMetrics(registry);
+  const noted = config.reportDecisionTimes
+    ? noteDecisions(store.lease, () => process.hrtime.bigint() / 1_000n)
+    : undefined;
   const verifier = new Verifier({
-    store,
+    store: noted === undefined ? store : { ...store, lease: noted.lease },
     clock,
     random,
     settings: {
@@ -69,7 +73,7 @@ export async function startAuth(config: Config, log: Log): Promise<Running> {
   const gateways = await listenForGateways(
     config.grpc,
     authenticationService({ verifier, watch, decisions: decisionMetrics(registry), log }),
-    { translate, observe: logging(observe, log), monotonic: clock.monotonic },
+    { translate, observe: logging(observe, log), monotonic: clock.monotonic, trailers: noted?.trailers },
   );
   const ports = { store, verifier, clock, random };
   const operators = await listenForOperators(config.admin, {

@@ -23,6 +23,7 @@ export const DIRECTIONS: Readonly<Record<string, Allowed>> = {
     code: ['kernel', 'credential', 'store', 'verifier', 'protocol', 'rpc', 'gateway-kit', 'runtime'],
   },
   'tools/build': { code: [] },
+  'tools/chaos': { code: ['protocol', 'store-redis'] },
   'tools/cli': { code: ['kernel', 'protocol'] },
   'tools/e2e': { code: ['kernel', 'store-redis'] },
   'tools/start': { code: ['kernel', 'runtime'] },
@@ -31,6 +32,6 @@ export const DIRECTIONS: Readonly<Record<string, Allowed>> = {
 
 /** Packages that few may import, whatever else is allowed: folders and files that may. */
 export const ONLY_IN: Readonly<Record<string, readonly string[]>> = {
-  '@latchkey/store-redis': ['services/auth/src/wire.ts', 'tools/e2e/'],
+  '@latchkey/store-redis': ['services/auth/src/wire.ts', 'tools/chaos/', 'tools/e2e/'],
   redis: ['libs/store-redis/'],
 };

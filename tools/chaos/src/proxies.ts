@@ -1,0 +1,73 @@
+import { once } from 'node:events';
+import { Worker } from 'node:worker_threads';
+import type { ProxyMode } from './proxy.ts';
+
+type Order =
+  | { readonly act: 'SET'; readonly mode: ProxyMode }
+  | { readonly act: 'CUT' | 'COUNT' }
+  | { readonly act: 'RELEASE'; readonly count: number };
+
+/** What the thread is told to do. */
+export type ProxyOrder = Order & { readonly proxy: number };
+
+/** What it answers. */
+export type ProxyReport = { readonly number: number; readonly result: number };
+
+/** The fault proxies of a run, in a thread of their own: load on the driver does not slow what passes. */
+export class Proxies {
+  /** One port a proxy. */
+  readonly ports: readonly number[];
+  readonly #worker: Worker;
+  readonly #waiting = new Map<number, (result: number) => void>();
+  #orders = 0;
+
+  private constructor(worker: Worker, ports: readonly number[]) {
+    this.#worker = worker;
+    this.ports = ports;
+    worker.on('message', ({ number, result }: ProxyReport) => {
+      this.#waiting.get(number)?.(result);
+      this.#waiting.delete(number);
+    });
+  }
+
+  /** Starts so many proxies to one port. */
+  static async open(targetPort: number, count: number): Promise<Proxies> {
+    const worker = new Worker(new URL('./proxy-thread.ts', import.meta.url), { workerData: { targetPort, count } });
+    const [{ ports }] = (await once(worker, 'message')) as [{ readonly ports: readonly number[] }];
+    return new Proxies(worker, ports);
+  }
+
+  /** Treats bytes so from now on. */
+  async set(proxy: number, mode: ProxyMode): Promise<void> {
+    await this.#order({ act: 'SET', mode, proxy });
+  }
+
+  /** Ends the proxy's connections. */
+  async cut(proxy: number): Promise<void> {
+    await this.#order({ act: 'CUT', proxy });
+  }
+
+  /** Chunks that wait for the replica on its connection that follows changes. */
+  repliesWaiting(proxy: number): Promise<number> {
+    return this.#order({ act: 'COUNT', proxy });
+  }
+
+  /** Lets the first `count` of those pass, and nothing that comes later. */
+  async releaseReplies(proxy: number, count: number): Promise<void> {
+    await this.#order({ act: 'RELEASE', proxy, count });
+  }
+
+  /** Ends the thread and with it every connection. */
+  async close(): Promise<void> {
+    await this.#worker.terminate();
+  }
+
+  #order(order: ProxyOrder): Promise<number> {
+    this.#orders += 1;
+    const number = this.#orders;
+    return new Promise((resolve) => {
+      this.#waiting.set(number, resolve);
+      this.#worker.postMessage({ ...order, number });
+    });
+  }
+}

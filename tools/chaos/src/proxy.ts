@@ -1,0 +1,200 @@
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
+
+/** What becomes of bytes: they pass, wait until they may pass, are lost, or come late. */
+export type Flow = 'PASS' | 'STALL' | 'LOSE' | 'LAG';
+
+/** Which connections a mode is for: all, those that follow the changes, or the others, which read. */
+export type Concerned = 'ALL' | 'FOLLOWING' | 'READING';
+
+/** How a proxy treats what goes through it. */
+export type ProxyMode = { readonly toRedis: Flow; readonly toReplica: Flow; readonly concerned: Concerned };
+
+/** Nothing is done to anything. */
+export const PASSING: ProxyMode = { toRedis: 'PASS', toReplica: 'PASS', concerned: 'ALL' };
+
+/** Longest delay of a late chunk, milliseconds: within the reply deadline of a replica, which is to go on. */
+const MAX_LAG_MS = 300;
+
+/** Most bytes that wait in one direction; then the sender's own window fills, as on a real network. */
+const MAX_WAITING_BYTES = 1_048_576;
+
+type Waiting = { readonly chunk: Buffer | undefined; dueMs: number };
+
+/** One direction of one connection. The end of the stream waits in the queue like any chunk. */
+class Pipe {
+  readonly #from: Socket;
+  readonly #to: Socket;
+  readonly #flow: () => Flow;
+  readonly #lagMs: () => number;
+  readonly #queue: Waiting[] = [];
+  #waitingBytes = 0;
+  #lastDueMs = 0;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(from: Socket, to: Socket, options: { readonly flow: () => Flow; readonly lagMs: () => number }) {
+    this.#from = from;
+    this.#to = to;
+    this.#flow = options.flow;
+    this.#lagMs = options.lagMs;
+    from.on('data', (chunk: Buffer) => this.#take(chunk));
+    from.on('end', () => this.#take(undefined));
+    from.on('error', () => this.#take(undefined));
+  }
+
+  /** How many chunks wait. */
+  get waiting(): number {
+    return this.#queue.length;
+  }
+
+  /** Lets the first `count` chunks pass whatever the mode says. */
+  release(count: number): void {
+    for (let at = 0; at < count; at++) this.#passOne();
+  }
+
+  /** Lets pass what may. */
+  run(): void {
+    clearTimeout(this.#timer);
+    while (this.#queue.length > 0 && this.#flow() !== 'STALL') {
+      const leftMs = (this.#queue[0]?.dueMs ?? 0) - performance.now();
+      if (leftMs > 0 && this.#flow() === 'LAG') {
+        this.#timer = setTimeout(() => this.run(), Math.ceil(leftMs));
+        return;
+      }
+      this.#passOne();
+    }
+  }
+
+  #take(chunk: Buffer | undefined): void {
+    const flow = this.#flow();
+    if (flow === 'LOSE' && chunk !== undefined) return;
+    this.#lastDueMs = Math.max(this.#lastDueMs, performance.now() + (flow === 'LAG' ? this.#lagMs() : 0));
+    this.#queue.push({ chunk, dueMs: this.#lastDueMs });
+    this.#waitingBytes += chunk?.length ?? 0;
+    if (this.#waitingBytes > MAX_WAITING_BYTES) this.#from.pause();
+    this.run();
+  }
+
+  #passOne(): void {
+    const next = this.#queue.shift();
+    if (next === undefined) return;
+    this.#waitingBytes -= next.chunk?.length ?? 0;
+    if (this.#from.isPaused() && this.#waitingBytes <= MAX_WAITING_BYTES) this.#from.resume();
+    if (this.#to.destroyed) return;
+    if (next.chunk === undefined) this.#to.end();
+    else this.#to.write(next.chunk);
+  }
+}
+
+class Passage {
+  readonly toRedis: Pipe;
+  readonly toReplica: Pipe;
+  readonly #client: Socket;
+  readonly #upstream: Socket;
+  #follows = false;
+
+  constructor(client: Socket, upstream: Socket, options: { readonly mode: () => ProxyMode; lagMs: () => number }) {
+    const { mode, lagMs } = options;
+    this.#client = client;
+    this.#upstream = upstream;
+    const flow = (way: 'toRedis' | 'toReplica') => () => (this.#isConcerned(mode()) ? mode()[way] : 'PASS');
+    client.on('data', (chunk: Buffer) => {
+      // Only the connection that follows the changes subscribes; it does so before it is used for anything else.
+      this.#follows ||= chunk.includes('SUBSCRIBE');
+    });
+    for (const socket of [client, upstream]) socket.setNoDelay(true);
+    this.toRedis = new Pipe(client, upstream, { flow: flow('toRedis'), lagMs });
+    this.toReplica = new Pipe(upstream, client, { flow: flow('toReplica'), lagMs });
+  }
+
+  get follows(): boolean {
+    return this.#follows;
+  }
+
+  cut(): void {
+    this.#client.destroy();
+    this.#upstream.destroy();
+  }
+
+  #isConcerned({ concerned }: ProxyMode): boolean {
+    return concerned === 'ALL' || (concerned === 'FOLLOWING') === this.#follows;
+  }
+}
+
+/** Stands between one replica and Redis, and does to their connections what it is told. */
+export class FaultProxy {
+  readonly #server: Server;
+  readonly #passages = new Set<Passage>();
+  readonly #lagMs: () => number;
+  #mode: ProxyMode = PASSING;
+
+  private constructor(server: Server, random: () => number) {
+    this.#server = server;
+    this.#lagMs = () => random() * MAX_LAG_MS;
+  }
+
+  /** Listens on a free loopback port and passes everything on to this one. `random` gives numbers from 0 to 1. */
+  static async open(targetPort: number, random: () => number): Promise<FaultProxy> {
+    const server = createServer({ allowHalfOpen: true });
+    const proxy = new FaultProxy(server, random);
+    server.on('connection', (client) => proxy.#join(client, targetPort));
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    return proxy;
+  }
+
+  /** Where it listens. */
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  /** From now on bytes are treated so; what waits and may pass now, passes. */
+  set(mode: ProxyMode): void {
+    this.#mode = mode;
+    for (const { toRedis, toReplica } of this.#passages) {
+      toRedis.run();
+      toReplica.run();
+    }
+  }
+
+  /** Ends all connections at once; what waited is lost. */
+  cut(): void {
+    for (const passage of this.#passages) passage.cut();
+  }
+
+  /** How many chunks wait on their way to the replica on the connections that follow changes. */
+  get repliesWaiting(): number {
+    return this.#following().reduce((sum, { toReplica }) => sum + toReplica.waiting, 0);
+  }
+
+  /** Lets the first `count` of those pass, and nothing that comes after them. */
+  releaseReplies(count: number): void {
+    for (const { toReplica } of this.#following()) toReplica.release(count);
+  }
+
+  /** Ends everything. */
+  async close(): Promise<void> {
+    this.#server.close();
+    this.cut();
+    await pause(0);
+  }
+
+  #following(): readonly Passage[] {
+    return [...this.#passages].filter(({ follows }) => follows);
+  }
+
+  #join(client: Socket, targetPort: number): void {
+    const upstream = connect({ port: targetPort, host: '127.0.0.1', allowHalfOpen: true });
+    const passage = new Passage(client, upstream, { mode: () => this.#mode, lagMs: this.#lagMs });
+    this.#passages.add(passage);
+    let open = 2;
+    const closed = () => {
+      open -= 1;
+      if (open === 0) this.#passages.delete(passage);
+    };
+    client.on('close', closed);
+    upstream.on('close', closed);
+    upstream.on('error', () => client.end());
+  }
+}
