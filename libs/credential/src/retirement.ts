@@ -7,7 +7,7 @@ import { contentOf, slotHolding, stateOf } from './state.ts';
 
 /**
  * Has the credential of one slot retire at a later moment; another moment replaces the one that was set. The same object
- * comes back when the slot is EMPTY already. Refused: NOT_SET, OTHER_RETIRES.
+ * comes back when the slot is EMPTY or retires then already. Refused: NOT_SET, OTHER_RETIRES.
  */
 export function retireLater(device: DeviceState, slot: Slot, when: RetirementMoment): DeviceState | Refusal {
   const content = contentOf(device, slot);
@@ -16,7 +16,12 @@ export function retireLater(device: DeviceState, slot: Slot, when: RetirementMom
   const { credentialId } = content;
   if (device.retirement !== undefined && device.retirement.credentialId !== credentialId)
     return refuse('OTHER_RETIRES');
-  return { ...stateOf(device), retirement: { credentialId, when } };
+  return isSet(device, when) ? device : { ...stateOf(device), retirement: { credentialId, when } };
+}
+
+function isSet({ retirement }: DeviceState, when: RetirementMoment): boolean {
+  if (retirement === undefined || retirement.when === 'ON_OTHER_USED') return retirement?.when === when;
+  return when !== 'ON_OTHER_USED' && retirement.when.atMs === when.atMs;
 }
 
 /** When the credential retires by the clock, milliseconds since the epoch; undefined: it does not. */

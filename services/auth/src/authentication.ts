@@ -1,19 +1,26 @@
 import { create } from '@bufbuild/protobuf';
+import { type CredentialId, toRevision } from '@latchkey/kernel';
 import {
   type AuthenticateResponse,
   AuthenticateResponseSchema,
   type AuthenticationService,
+  type CheckSessionsRequest,
+  CheckSessionsRequestSchema,
+  CheckSessionsResponseSchema,
+  SessionStanding,
   WatchChangesRequestSchema,
 } from '@latchkey/protocol/v1';
 import { type Handlers, validate } from '@latchkey/rpc';
 import type { Log } from '@latchkey/runtime';
-import type { Answer, Verifier } from '@latchkey/verifier';
+import type { Answer, Session, Verifier } from '@latchkey/verifier';
 import { toDecision } from './convert.ts';
 import type { DecisionMetrics } from './metrics.ts';
-import { readQuestion } from './question.ts';
+import { readDeviceId, readQuestion } from './question.ts';
 import type { createWatch } from './watch.ts';
 
 const MAX_UINT32 = 0xffff_ffff;
+/** No record gets so far: a session that says so is of no use. */
+const MAX_REVISION = BigInt(Number.MAX_SAFE_INTEGER);
 
 /** The part of AuthenticationService that is served. */
 export function authenticationService(options: {
@@ -38,9 +45,24 @@ export function authenticationService(options: {
       if (!(answer instanceof Promise)) return respond(answer, request.deviceId);
       return answer.then((late) => respond(late, request.deviceId));
     },
+    async checkSessions(request) {
+      validate(CheckSessionsRequestSchema, request);
+      const standings = await verifier.checkSessions(sessionsOf(request));
+      return create(CheckSessionsResponseSchema, {
+        standings: standings.map((stands) => (stands ? SessionStanding.GOOD : SessionStanding.CLOSE)),
+      });
+    },
     watchChanges(request, call) {
       validate(WatchChangesRequestSchema, request);
       watch.open(request, call);
     },
   };
+}
+
+function sessionsOf({ sessions }: CheckSessionsRequest): readonly Session[] {
+  return sessions.map(({ deviceId, credentialId, revision }) => ({
+    deviceId: readDeviceId(deviceId),
+    credentialId: credentialId as CredentialId, // only compared
+    revision: toRevision(revision < MAX_REVISION ? revision : MAX_REVISION),
+  }));
 }

@@ -23,6 +23,8 @@ export type Config = {
   readonly requireTrustedCa: boolean;
   readonly timestampWindow: { readonly beforeMs: number; readonly afterMs: number };
   readonly maxCachedDevices: number;
+  /** How long a credential must not have been used before it is called safe to retire. */
+  readonly quietMs: number;
   readonly reportDecisionTimes: boolean;
   readonly logLevel: LogLevel;
 };
@@ -39,6 +41,7 @@ type Flags = {
   timestampEarlyMinutes: number;
   timestampLateMinutes: number;
   cacheDevices: number;
+  quietHours: number;
   reportDecisionTimes: boolean;
   insecureListen: boolean;
   logLevel: LogLevel;
@@ -103,6 +106,13 @@ export function readConfig(argv: readonly string[], sealingKeys: string | undefi
         max: 50_000_000,
       }),
     )
+    .addOption(
+      numberOption('--quiet-hours <n>', 'how long an old credential must not have been used to be safe to retire', {
+        fallback: 24,
+        min: 0,
+        max: 8_760,
+      }),
+    )
     .option(
       '--report-decision-times',
       'send the moment of each decision as trailing metadata, for the chaos tool; no one else needs it',
@@ -130,6 +140,7 @@ function fromFlags(flags: Flags, sealingKeys: string | undefined): Config {
       afterMs: flags.timestampLateMinutes * MINUTE_MS,
     },
     maxCachedDevices: flags.cacheDevices,
+    quietMs: flags.quietHours * HOUR_MINUTES * MINUTE_MS,
     reportDecisionTimes: flags.reportDecisionTimes,
     logLevel: flags.logLevel,
   };

@@ -1,15 +1,14 @@
 // Between the words of the API (proto/latchkey/v1) and those of the middle (libs/credential, libs/store).
 import { create } from '@bufbuild/protobuf';
 import { type Timestamp, timestampFromMs } from '@bufbuild/protobuf/wkt';
-import type {
-  CertificateCredentials,
-  Decision,
-  DeviceRecord,
-  Granted as GrantedDecision,
-  Protocol,
-  SecretCredentials,
-  SecretFormat,
-  Slot,
+import {
+  contentOf,
+  type Decision,
+  type DeviceRecord,
+  type Granted as GrantedDecision,
+  type Protocol,
+  type SecretFormat,
+  type Slot,
 } from '@latchkey/credential';
 import {
   type Change,
@@ -77,17 +76,21 @@ export function toDecision(
   return { case: 'denied', value: create(DeniedSchema, { reason: DenyReason[decision.reason] }) };
 }
 
-type AnySlot = (SecretCredentials | CertificateCredentials)['primary'];
-
 /** What a slot holds, without its secret. */
-export function toCredential(slot: Slot, held: AnySlot): Credential {
-  return create(CredentialSchema, {
+export function toCredential(record: DeviceRecord, slot: Slot): Credential {
+  const held = contentOf(record, slot);
+  const credential = create(CredentialSchema, {
     slot: SlotNumber[slot],
     state: SlotState[held.state],
     credentialId: held.state === 'SET' ? held.credentialId : '',
     fingerprint: held.state === 'SET' && 'fingerprint' in held ? held.fingerprint : '',
     ...(held.state === 'EMPTY' ? {} : { setAt: timestampFromMs(held.setAtMs) }),
   });
+  const { retirement } = record;
+  if (held.state !== 'SET' || retirement?.credentialId !== held.credentialId) return credential;
+  if (retirement.when === 'ON_OTHER_USED') credential.retiresOnOtherUsed = true;
+  else credential.retiresAt = timestampFromMs(retirement.when.atMs);
+  return credential;
 }
 
 /** A device as operators see it. */
@@ -97,8 +100,8 @@ export function toDevice(record: DeviceRecord): Device {
     deviceId: record.deviceId,
     kind: CredentialKind[credentials.kind],
     status: statusOf(record),
-    primary: toCredential('PRIMARY', credentials.primary),
-    secondary: toCredential('SECONDARY', credentials.secondary),
+    primary: toCredential(record, 'PRIMARY'),
+    secondary: toCredential(record, 'SECONDARY'),
     activationTimeoutS: record.activationTimeoutS,
     createdAt: timestampFromMs(record.createdAtMs),
     revision: BigInt(record.revision),

@@ -1,9 +1,21 @@
 import { create } from '@bufbuild/protobuf';
 import type { ServiceImpl } from '@connectrpc/connect';
-import { type DeviceState, generateSecret, type Refusal, resetFingerprint, resetSecret } from '@latchkey/credential';
+import {
+  type DeviceState,
+  generateSecret,
+  heldIn,
+  promoteSecondary,
+  type Refusal,
+  resetFingerprint,
+  resetSecret,
+} from '@latchkey/credential';
 import { CREDENTIAL_ID_BYTES, type CredentialId, Secret, toCredentialId } from '@latchkey/kernel';
 import {
   type CredentialService,
+  type PromoteSecondaryRequest,
+  PromoteSecondaryRequestSchema,
+  type PromoteSecondaryResponse,
+  PromoteSecondaryResponseSchema,
   type ResetCredentialRequest,
   ResetCredentialRequestSchema,
   type ResetCredentialResponse,
@@ -13,16 +25,21 @@ import {
   TryProofResponseSchema,
 } from '@latchkey/protocol/v1';
 import { operatorOf } from './caller.ts';
-import { slotOf, toCredential, toDecision } from './convert.ts';
+import { slotOf, toCredential, toDecision, toDevice } from './convert.ts';
 import type { Ports } from './ports.ts';
 import { readQuestion } from './question.ts';
+import { rotationReport } from './report.ts';
 import { accepted, existing, madeSlot, sameSecret, writeHead } from './request.ts';
-import { writeRecord } from './writes.ts';
+import { retireCredentials } from './retirement.ts';
+import { superseded, writeRecord } from './writes.ts';
 
-/** The part of CredentialService that is served; retirement, promotion and the report come later. */
-export function credentialService(ports: Ports): Partial<ServiceImpl<typeof CredentialService>> {
+/** CredentialService, all of it. */
+export function credentialService(ports: Ports): ServiceImpl<typeof CredentialService> {
   return {
     resetCredential: (request, context) => reset(ports, request, operatorOf(context)),
+    retireCredential: (request, context) => retireCredentials(ports, request, operatorOf(context)),
+    promoteSecondary: (request, context) => promote(ports, request, operatorOf(context)),
+    getRotationReport: (request) => rotationReport(ports, request),
     tryProof: (request) => tryProof(ports, request),
   };
 }
@@ -38,7 +55,7 @@ async function reset(
   const next = nextState(ports, request, credentialId);
   const arms = request.credential.case === 'fingerprint' && request.credential.value.kind.case === 'trustOnFirstUse';
   const made = arms ? undefined : credentialId;
-  const written = await writeRecord(ports.store, {
+  const written = await writeRecord(ports, {
     ...head,
     plan: (record) => ({
       state: accepted(next(existing(record, head.deviceId))),
@@ -47,9 +64,9 @@ async function reset(
       credentialId: made,
     }),
   });
-  const { held } = madeSlot(written, slot, made);
+  const { record, held } = madeSlot(written, slot, made);
   const response = create(ResetCredentialResponseSchema, {
-    credential: toCredential(slot, held),
+    credential: toCredential(record, slot),
     revision: BigInt(written.revision),
   });
   if (held.state === 'SET' && 'secret' in held) {
@@ -76,6 +93,28 @@ function nextState(ports: Ports, { credential, slot }: ResetCredentialRequest, c
   const next =
     fingerprint === undefined ? { trustOnFirstUse: true as const, nowMs } : { credentialId, fingerprint, nowMs };
   return (state) => resetFingerprint(state, slotOf(slot), next);
+}
+
+async function promote(
+  ports: Ports,
+  request: PromoteSecondaryRequest,
+  operator: string,
+): Promise<PromoteSecondaryResponse> {
+  const { record: after, replay } = await writeRecord(ports, {
+    ...writeHead(PromoteSecondaryRequestSchema, request, operator),
+    plan: (found) => {
+      const record = existing(found, request.deviceId);
+      return {
+        state: accepted(promoteSecondary(record)),
+        kind: 'PROMOTED',
+        effect: { close: 'NONE' },
+        credentialId: heldIn(record, 'SECONDARY')?.credentialId,
+      };
+    },
+  });
+  if (replay !== undefined && (after && heldIn(after, 'PRIMARY')?.credentialId) !== replay.credentialId)
+    throw superseded();
+  return create(PromoteSecondaryResponseSchema, { device: toDevice(existing(after, request.deviceId)) });
 }
 
 async function tryProof({ verifier }: Ports, { attempt }: TryProofRequest): Promise<TryProofResponse> {

@@ -76,7 +76,7 @@ export function deviceService(ports: Ports): Partial<ServiceImpl<typeof DeviceSe
       }),
     }),
     deleteDevice: async (request, context) => {
-      const { record, replay } = await writeRecord(store, {
+      const { record, replay } = await writeRecord(ports, {
         ...writeHead(DeleteDeviceRequestSchema, request, operatorOf(context)),
         plan: (found) => {
           existing(found, request.deviceId);
@@ -101,7 +101,7 @@ async function register(ports: Ports, request: CreateDeviceRequest, operator: st
     }),
   );
   const made = state.credentials.primary.state === 'ARMED' ? undefined : credentialId;
-  const written = await writeRecord(ports.store, {
+  const written = await writeRecord(ports, {
     ...head,
     plan: (record) => {
       if (record !== undefined) throw new RpcError(status.ALREADY_EXISTS, `there is a device ${head.deviceId} already`);
@@ -145,7 +145,8 @@ async function list({ store }: Ports, request: ListDevicesRequest): Promise<List
   return create(ListDevicesResponseSchema, { devices: records.map(toDevice), nextPageToken: next ?? '' });
 }
 
-function readPageToken(text: string): DeviceId | undefined {
+/** Where a page begins; undefined: at the first device. Throws INVALID_ARGUMENT. */
+export function readPageToken(text: string): DeviceId | undefined {
   const after = parseDeviceId(text);
   if (after === undefined && text !== '')
     throw new RpcError(status.INVALID_ARGUMENT, 'page_token: not one of this service');
@@ -160,12 +161,12 @@ type DeviceChange = {
 };
 
 async function change<D extends DescMessage>(
-  { store }: Ports,
+  ports: Ports,
   desc: D,
   request: MessageShape<D> & WritingRequest,
   { operator, plan, holds }: DeviceChange,
 ): Promise<Device> {
-  const written = await writeRecord(store, {
+  const written = await writeRecord(ports, {
     ...writeHead(desc, request, operator),
     plan: (record) => plan(existing(record, request.deviceId)),
   });

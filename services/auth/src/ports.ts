@@ -8,4 +8,6 @@ export type Ports = {
   readonly verifier: Verifier;
   readonly clock: Clock;
   readonly random: Random;
+  /** How long a credential must not have been used before it is called safe to retire. */
+  readonly quietMs: number;
 };

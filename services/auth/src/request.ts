@@ -36,7 +36,8 @@ export function writeHead<D extends DescMessage>(
   };
 }
 
-function readRevision(revision: bigint | undefined): Revision | undefined {
+/** The revision that a request expects. Throws INVALID_ARGUMENT. */
+export function readRevision(revision: bigint | undefined): Revision | undefined {
   if (revision === undefined) return undefined;
   if (revision > BigInt(Number.MAX_SAFE_INTEGER))
     throw new RpcError(status.INVALID_ARGUMENT, 'expected_revision: no record has one so large');
@@ -47,7 +48,10 @@ function readRevision(revision: bigint | undefined): Revision | undefined {
  * A digest of the parameters, to tell a repeated request from another one. A given secret is left out: the digest is
  * kept beside the record, and a short secret could be guessed from it; `sameSecret` compares the secret itself.
  */
-function parametersOf<D extends DescMessage>(desc: D, request: MessageShape<D> & WritingRequest): string {
+export function parametersOf<D extends DescMessage>(
+  desc: D,
+  request: MessageShape<D> & Pick<WritingRequest, 'requestId'>,
+): string {
   const copy = clone(desc, request);
   const fields = copy as unknown as { requestId: string } & Record<string, unknown>;
   fields.requestId = '';
@@ -73,6 +77,14 @@ const REFUSALS: Readonly<Record<RefusalReason, readonly [status, string]>> = {
   WRONG_KIND: [status.FAILED_PRECONDITION, 'the device authenticates by the other kind of credential'],
   SECONDARY_CANNOT_ARM: [status.INVALID_ARGUMENT, 'trust_on_first_use: only for the primary slot'],
   SECONDARY_EMPTY: [status.FAILED_PRECONDITION, 'the secondary slot is empty: there is nothing to promote'],
+  NOT_SET: [
+    status.FAILED_PRECONDITION,
+    'the slot waits for its first certificate: only a set credential retires later',
+  ],
+  OTHER_RETIRES: [
+    status.FAILED_PRECONDITION,
+    'the credential of the other slot retires already; reset that slot, or retire it at once, to end its retirement',
+  ],
   NOT_ARMED: [status.FAILED_PRECONDITION, 'the primary slot does not wait for its first certificate'],
   SECRET_LENGTH: [status.INVALID_ARGUMENT, 'secret: 8 to 32 characters'],
   SECRET_CHARACTERS: [status.INVALID_ARGUMENT, 'secret: only A-Z a-z 0-9 _ and -'],

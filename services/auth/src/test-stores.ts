@@ -31,13 +31,13 @@ export function keptLog(): { readonly log: Log; readonly logged: () => string } 
   return { log: createLog({ service: 'auth', level: 'debug', to }), logged: () => text };
 }
 
-/** Starts the service in this process on free ports. */
-export async function startService(kind: (typeof STORES)[number]): Promise<Service> {
+/** Starts the service in this process on free ports, with these settings besides. */
+export async function startService(kind: (typeof STORES)[number], ...settings: readonly string[]): Promise<Service> {
   const directory = await freshDirectory();
   const redis = kind === 'redis' ? await startRedisServer() : undefined;
   const store = redis === undefined ? [] : ['--store', redis.url];
   const ports = ['--grpc', '127.0.0.1:0', '--admin', '127.0.0.1:0'];
-  const config = readConfig(['--data-dir', directory.path, ...ports, ...store], undefined);
+  const config = readConfig(['--data-dir', directory.path, ...ports, ...store, ...settings], undefined);
   const { log, logged } = keptLog();
   const running = await startAuth(config, log);
   const { grpc, admin, token } = running.ready as Record<'grpc' | 'admin' | 'token', string>;

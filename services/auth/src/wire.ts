@@ -66,7 +66,9 @@ export async function startAuth(config: Config, log: Log): Promise<Running> {
     },
     trustedCas: () => [], // until CAs can be registered, no certificate binds
     maxRecords: config.maxCachedDevices,
+    reportFailed: (error) => log.warn({ err: error }, 'last uses are told to the store later'),
   });
+  await verifier.start();
   const watch = createWatch(store, log);
   cacheMetrics(registry, verifier, watch.count);
 
@@ -75,7 +77,7 @@ export async function startAuth(config: Config, log: Log): Promise<Running> {
     authenticationService({ verifier, watch, decisions: decisionMetrics(registry), log }),
     { translate, observe: logging(observe, log), monotonic: clock.monotonic, trailers: noted?.trailers },
   );
-  const ports = { store, verifier, clock, random };
+  const ports = { store, verifier, clock, random, quietMs: config.quietMs };
   const operators = await listenForOperators(config.admin, {
     routes: (router) =>
       router
@@ -111,7 +113,7 @@ export async function startAuth(config: Config, log: Log): Promise<Running> {
       stopSweeper();
       watch.close();
       await Promise.all([gateways.stop(DRAIN_MS), operators.stop()]);
-      verifier.close();
+      await verifier.close();
       await store.close();
     },
   };

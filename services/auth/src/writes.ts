@@ -1,6 +1,6 @@
 import { status } from '@grpc/grpc-js';
-import type { DeviceRecord, DeviceState } from '@latchkey/credential';
-import type { CredentialId, DeviceId, Revision } from '@latchkey/kernel';
+import { type DeviceRecord, type DeviceState, dueRetirement } from '@latchkey/credential';
+import type { Clock, CredentialId, DeviceId, Revision } from '@latchkey/kernel';
 import { NO_REVISION } from '@latchkey/kernel';
 import { RpcError } from '@latchkey/rpc';
 import type { ChangeKind, Replay, SessionEffect, Store } from '@latchkey/store';
@@ -11,7 +11,7 @@ export type Plan = {
   readonly state: DeviceState | undefined;
   readonly kind: ChangeKind;
   readonly effect: SessionEffect;
-  /** The credential that it makes, if it makes one. */
+  /** The credential that it makes, moves or takes away, if there is one. */
   readonly credentialId?: CredentialId | undefined;
 };
 
@@ -33,24 +33,29 @@ export type Written = {
   /** The record; undefined: deleted. */
   readonly record: DeviceRecord | undefined;
   readonly revision: Revision;
-  /** The credential that this request made, when it was answered before. */
+  /** What the request left, when it was answered before. */
   readonly replay: Replay | undefined;
 };
+
+/** What a write works on. */
+export type WritePorts = { readonly store: Store; readonly clock: Clock };
 
 /** Conflicts that are tried again before the caller is told; the device is being written by many at once. */
 const MAX_ATTEMPTS = 8;
 
 /**
  * Writes a record and waits until no process decides on what was there before. A request id is looked at before
- * anything else: a repeated request waits just as long, and writes nothing.
+ * anything else: a repeated request waits just as long, and writes nothing. A retirement that is due is carried out first,
+ * so that every write begins from what counts.
  */
-export async function writeRecord(store: Store, request: WriteRequest): Promise<Written> {
+export async function writeRecord({ store, clock }: WritePorts, request: WriteRequest): Promise<Written> {
   const { deviceId, requestId, operator } = request;
   const key = requestId === '' ? undefined : `${operator}/${requestId}`;
   const earlier = key === undefined ? undefined : await store.replayed(deviceId, key);
   if (earlier !== undefined) return repeat(store, request, earlier);
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
     const record = await store.read(deviceId);
+    if (record !== undefined && (await carryOutRetirement(store, record, clock.now())) !== undefined) continue;
     const revision = record?.revision ?? NO_REVISION;
     const plan = planFor(request, record, revision);
     if (plan instanceof RpcError) {
@@ -71,6 +76,23 @@ export async function writeRecord(store: Store, request: WriteRequest): Promise<
     return { record: written, revision: result.revision, replay: undefined };
   }
   throw new RpcError(status.ABORTED, 'the device is being written by others; try again');
+}
+
+/**
+ * Empties the slot whose retirement is due, and ends the sessions of its credential; no process decides on it any more,
+ * so nothing is waited for. Undefined: none is due; false: a write came between.
+ */
+export async function carryOutRetirement(
+  store: Store,
+  record: DeviceRecord,
+  nowMs: number,
+): Promise<boolean | undefined> {
+  const due = dueRetirement(record, nowMs);
+  if (due === undefined) return undefined;
+  const { deviceId, revision: expectedRevision } = record;
+  const effect = { close: 'CREDENTIAL', credentialId: due.credentialId } as const;
+  const write = { deviceId, expectedRevision, state: due.state, effect, replay: undefined };
+  return (await store.write({ ...write, kind: 'RETIRED' })).outcome === 'WRITTEN';
 }
 
 function planFor(
@@ -106,7 +128,8 @@ async function repeat(
   return { record, revision, replay };
 }
 
-function conflict(revision: Revision): RpcError {
+/** The record has another revision than the caller expects. */
+export function conflict(revision: Revision): RpcError {
   return new RpcError(status.ABORTED, `expected_revision: the device's record has revision ${revision}`);
 }
 
