@@ -12,10 +12,13 @@ import {
   toCredentialId,
 } from '@latchkey/kernel';
 import { type Change, generateKeyLine, type Keyring, parseKeyring, type Store, type Write } from '@latchkey/store';
-import { createClient, RESP_TYPES, type RedisArgument } from 'redis';
+import { createClient } from 'redis';
+import { command } from './command.ts';
 import { layoutOf, type ShardKeys } from './keys.ts';
 import type { RedisServer } from './redis-server.ts';
 import { openRedisStore } from './redis-store.ts';
+
+export { command } from './command.ts';
 
 /** A keyring of one new key. */
 export function newKeyring(): Keyring {
@@ -83,17 +86,6 @@ export function heardBy(store: Store): (Change | undefined)[] {
   const heard: (Change | undefined)[] = [];
   store.listen({ changed: (change) => heard.push(change), lost: () => heard.push(undefined) });
   return heard;
-}
-
-/** A command from outside, its strings as Buffers. */
-export async function command(server: { readonly url: string }, ...args: readonly RedisArgument[]): Promise<unknown> {
-  const client = createClient({ url: server.url });
-  await client.connect();
-  try {
-    return await client.sendCommand(args, { typeMapping: { [RESP_TYPES.BLOB_STRING]: Buffer } });
-  } finally {
-    client.destroy();
-  }
 }
 
 /** All that lies in Redis: its keys, its values, its append-only files and a snapshot. */

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -34,7 +34,8 @@ const PING_PAUSE_MS = 20;
 // 10 s: loading a large append-only file on a busy machine.
 const PING_ATTEMPTS = 500;
 
-async function freePort(): Promise<number> {
+/** A port of the loopback interface that nothing listens on. */
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
@@ -67,10 +68,14 @@ async function untilUp(child: ChildProcess, port: number): Promise<void> {
   throw new Error(`redis-server on port ${port} does not answer PING`);
 }
 
-async function launch(port: number, directory: string, options: RedisServerOptions): Promise<ChildProcess> {
+function argumentsOf(port: number, directory: string, options: RedisServerOptions): readonly string[] {
   const settings = ['--port', String(port), '--bind', '127.0.0.1', '--dir', directory, '--save', ''];
   const appendOnly = ['--appendonly', 'yes', '--appendfsync', options.appendfsync ?? 'always'];
-  const child = spawn('redis-server', [...settings, ...appendOnly, ...(options.args ?? [])], { stdio: 'ignore' });
+  return [...settings, ...appendOnly, ...(options.args ?? [])];
+}
+
+async function launch(port: number, args: readonly string[]): Promise<ChildProcess> {
+  const child = spawn('redis-server', args, { stdio: 'ignore' });
   const started = once(child, 'spawn');
   try {
     await started;
@@ -100,8 +105,31 @@ async function killed(child: ChildProcess): Promise<void> {
 export async function startRedisServer(options: RedisServerOptions = {}): Promise<RedisServer> {
   const directory = await mkdtemp(join(tmpdir(), 'latchkey-redis-'));
   const port = await freePort();
+  return running(port, directory, argumentsOf(port, directory, options));
+}
+
+/** A sentinel of a master named `latchkey` that two of the sentinels must miss for `downAfterMs`. */
+export async function startSentinel(masterPort: number, downAfterMs: number): Promise<RedisServer> {
+  const directory = await mkdtemp(join(tmpdir(), 'latchkey-sentinel-'));
+  const port = await freePort();
+  const file = join(directory, 'sentinel.conf');
+  const lines = [
+    `port ${port}`,
+    'bind 127.0.0.1',
+    `dir ${directory}`,
+    `sentinel monitor latchkey 127.0.0.1 ${masterPort} 2`,
+    `sentinel down-after-milliseconds latchkey ${downAfterMs}`,
+    // How soon a failover that did not work is tried again.
+    'sentinel failover-timeout latchkey 5000',
+    'sentinel parallel-syncs latchkey 2',
+  ];
+  await writeFile(file, `${lines.join('\n')}\n`);
+  return running(port, directory, [file, '--sentinel']);
+}
+
+async function running(port: number, directory: string, args: readonly string[]): Promise<RedisServer> {
   const remove = () => rm(directory, { recursive: true, force: true });
-  let child = await launch(port, directory, options).catch(async (error: unknown) => {
+  let child = await launch(port, args).catch(async (error: unknown) => {
     await remove();
     throw error;
   });
@@ -115,7 +143,7 @@ export async function startRedisServer(options: RedisServerOptions = {}): Promis
     kill: () => killed(child),
     restart: async () => {
       await killed(child);
-      child = await launch(port, directory, options);
+      child = await launch(port, args);
     },
     stop: async () => {
       await killed(child);

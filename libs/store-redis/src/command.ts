@@ -1,0 +1,12 @@
+import { createClient, RESP_TYPES, type RedisArgument } from 'redis';
+
+/** A command from outside, its strings as Buffers. */
+export async function command(server: { readonly url: string }, ...args: readonly RedisArgument[]): Promise<unknown> {
+  const client = createClient({ url: server.url });
+  await client.connect();
+  try {
+    return await client.sendCommand(args, { typeMapping: { [RESP_TYPES.BLOB_STRING]: Buffer } });
+  } finally {
+    client.destroy();
+  }
+}

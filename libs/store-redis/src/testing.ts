@@ -1,0 +1,3 @@
+export { type RedisCluster, type RedisClusterOptions, startRedisCluster } from './redis-cluster.ts';
+export { type RedisSentinel, type RedisSentinelOptions, startRedisSentinel } from './redis-sentinel.ts';
+export { type RedisServer, type RedisServerOptions, startRedisServer } from './redis-server.ts';
