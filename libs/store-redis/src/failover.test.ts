@@ -1,0 +1,184 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import { NO_REVISION, type Revision } from '@latchkey/kernel';
+import type { Store } from '@latchkey/store';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { command, device, newKeyring, openOn, writeOf } from './fixture.ts';
+import { layoutOf, shardOf } from './keys.ts';
+import { type RedisCluster, startRedisCluster } from './redis-cluster.ts';
+import { type RedisSentinel, startRedisSentinel, untilReplicated } from './redis-sentinel.ts';
+
+const keyring = newKeyring();
+const RECOVERY = { timeout: 25_000, interval: 50 };
+/** An old primary without replicas refuses writes after this time; the sentinels wait for longer. */
+const FENCE = ['--min-replicas-to-write', '1', '--min-replicas-max-lag', '2'];
+
+/**
+ * One writer a device, as fast as it can. `wrong` names what no reader may see: an acknowledged revision that is gone, or
+ * one older than was acknowledged when the read began.
+ */
+function underLoad(writer: Store, reader: Store, names: readonly string[]) {
+  const acknowledged = new Map<string, Revision>();
+  const wrong: string[] = [];
+  const counts = { written: 0, refused: 0, read: 0 };
+  let over = false;
+  const writing = async (name: string) => {
+    while (!over) {
+      const record = await writer.read(device(name)).catch(() => undefined);
+      const before = record?.revision ?? NO_REVISION;
+      const result = await writer.write(writeOf(device(name), before)).catch(() => undefined);
+      if (result?.outcome === 'WRITTEN') {
+        acknowledged.set(name, result.revision);
+        counts.written += 1;
+      } else {
+        counts.refused += 1;
+        await pause(20);
+      }
+    }
+  };
+  const reading = async (name: string) => {
+    while (!over) {
+      const least = acknowledged.get(name) ?? 0;
+      const seen = await reader.read(device(name)).catch(() => undefined);
+      // A decision needs the lease at its moment.
+      if (seen !== undefined && reader.lease.holds(device(name))) {
+        counts.read += 1;
+        if (seen.revision < least) wrong.push(`${name}: ${seen.revision} after ${least}`);
+      }
+      await pause(5);
+    }
+  };
+  const done = Promise.all(names.flatMap((name) => [writing(name), reading(name)]));
+  return {
+    counts,
+    wrong,
+    acknowledged,
+    end: async () => {
+      over = true;
+      await done;
+    },
+  };
+}
+
+async function lost(store: Store, acknowledged: ReadonlyMap<string, Revision>): Promise<readonly string[]> {
+  const names = [...acknowledged.keys()];
+  const records = await Promise.all(names.map((name) => store.read(device(name))));
+  return names.filter((name, index) => (records[index]?.revision ?? 0) < (acknowledged.get(name) ?? 0));
+}
+
+describe('a master with sentinels', () => {
+  let sentinel: RedisSentinel;
+  let stores: readonly [Store, Store];
+  beforeAll(async () => {
+    sentinel = await startRedisSentinel({ args: FENCE });
+    stores = [await openOn(sentinel, keyring), await openOn(sentinel, keyring)];
+  }, 60_000);
+  afterAll(async () => {
+    await Promise.all(stores.map((store) => store.close()));
+    await sentinel.stop();
+  });
+
+  test('the master is killed under load: no acknowledged write is lost, no read is stale, both recover', async () => {
+    const [writer, reader] = stores;
+    const old = await sentinel.master();
+    const load = underLoad(writer, reader, ['a', 'b', 'c', 'd']);
+    await pause(500);
+    const before = load.counts.written;
+    const next = await sentinel.failover();
+    await expect.poll(() => stores.map((store) => store.lease.holds()), RECOVERY).toEqual([true, true]);
+    const after = load.counts.written;
+    await expect.poll(() => load.counts.written, RECOVERY).toBeGreaterThan(after + 20);
+    await load.end();
+    expect(before).toBeGreaterThan(20);
+    expect(load.counts.read).toBeGreaterThan(20);
+    expect(next.port).not.toBe(old.port);
+    expect(load.wrong).toEqual([]);
+    expect(await lost(reader, load.acknowledged)).toEqual([]);
+    await old.restart();
+    await expect.poll(async () => String(await command(old, 'ROLE')), RECOVERY).toContain('slave');
+    await untilReplicated(next, 2);
+  }, 60_000);
+
+  test('a master whose replicas hang acknowledges nothing, and grants no lease after a while', async () => {
+    const [writer] = stores;
+    const master = await sentinel.master();
+    const replicas = sentinel.servers.filter((server) => server !== master);
+    await expect.poll(() => writer.lease.holds(), RECOVERY).toBe(true);
+    for (const replica of replicas) replica.signal('SIGSTOP');
+    await expect(writer.write(writeOf(device('e')))).rejects.toThrow(/0 of 1 Redis replicas|NOREPLICAS/);
+    await expect.poll(() => writer.lease.holds(), { timeout: 6_000 }).toBe(false);
+    for (const replica of replicas) replica.signal('SIGCONT');
+    await expect.poll(() => writer.lease.holds(), RECOVERY).toBe(true);
+    const again = async () => (await writer.write(writeOf(device('f')))).outcome;
+    await expect.poll(() => again().catch(() => undefined), RECOVERY).toBe('WRITTEN');
+  }, 60_000);
+});
+
+describe('a Cluster', () => {
+  let cluster: RedisCluster;
+  let stores: readonly [Store, Store];
+  const layout = layoutOf(16);
+  /** Devices of one of sixteen shards each. */
+  const names = layout.map(({ shard }) => nameIn(shard));
+  beforeAll(async () => {
+    cluster = await startRedisCluster();
+    stores = [await openOn(cluster, keyring), await openOn(cluster, keyring)];
+  }, 60_000);
+  afterAll(async () => {
+    await Promise.all(stores.map((store) => store.close()));
+    await cluster.stop();
+  });
+
+  function nameIn(shard: number): string {
+    const numbers = Array.from({ length: 1_000 }, (_, number) => `device-${number}`);
+    return numbers.find((name) => shardOf(device(name), 16) === shard) ?? '';
+  }
+
+  test('every primary has shards, and a write to each is heard by the other store', async () => {
+    const [writer, reader] = stores;
+    const owners = await Promise.all(layout.map(({ slot }) => cluster.primaryOf(slot)));
+    expect(new Set(owners).size).toBe(3);
+    const heard: number[] = [];
+    const end = reader.listen({ changed: ({ shard }) => heard.push(shard), lost: () => heard.push(-1) });
+    const results = await Promise.all(names.map((name) => writer.write(writeOf(device(name)))));
+    await expect.poll(() => heard.toSorted((a, b) => a - b)).toEqual(layout.map(({ shard }) => shard));
+    end();
+    expect(results.map(({ revision }) => revision)).toEqual(names.map(() => 1));
+  });
+
+  test('slots are handed over under load: nothing is lost or stale, and all recover', async () => {
+    const [writer, reader] = stores;
+    const load = underLoad(writer, reader, names);
+    await pause(300);
+    const slot = layout[0]?.slot ?? 0;
+    const old = await cluster.primaryOf(slot);
+    const next = await cluster.failover(old);
+    const during = load.counts.written;
+    await expect.poll(() => load.counts.written, RECOVERY).toBeGreaterThan(during + 100);
+    await expect.poll(() => stores.map((store) => store.lease.holds()), RECOVERY).toEqual([true, true]);
+    await load.end();
+    expect(next.port).not.toBe(old.port);
+    expect(load.wrong).toEqual([]);
+    expect(await lost(reader, load.acknowledged)).toEqual([]);
+  }, 60_000);
+
+  test('a primary is killed under load: only its shards lose their lease, and nothing is lost or stale', async () => {
+    const [writer, reader] = stores;
+    const [first] = layout;
+    const old = await cluster.primaryOf(first?.slot ?? 0);
+    const owners = await Promise.all(layout.map(({ slot }) => cluster.primaryOf(slot)));
+    const others = names.filter((_, index) => owners[index] !== old);
+    const load = underLoad(writer, reader, names);
+    await pause(300);
+    await old.kill();
+    await expect.poll(() => reader.lease.holds(device(nameIn(0))), { timeout: 2_000 }).toBe(false);
+    expect(others.map((name) => reader.lease.holds(device(name)))).toEqual(others.map(() => true));
+    await expect.poll(() => stores.map((store) => store.lease.holds()), RECOVERY).toEqual([true, true]);
+    const during = load.counts.written;
+    await expect.poll(() => load.counts.written, RECOVERY).toBeGreaterThan(during + 100);
+    await load.end();
+    expect(load.wrong).toEqual([]);
+    expect(await lost(reader, load.acknowledged)).toEqual([]);
+    expect(await cluster.primaryOf(first?.slot ?? 0)).not.toBe(old);
+    await old.restart();
+  }, 60_000);
+});
