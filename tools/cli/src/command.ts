@@ -8,8 +8,8 @@ import type { Outside } from './outside.ts';
 /** What a command works with. */
 export type Call = { readonly api: Api; readonly outside: Outside };
 
-/** Does a command's work. Throws a CliError. */
-export type Handler<Options> = (call: Call, options: Options, id: string) => Promise<Answer>;
+/** Does a command's work; the first id is empty when the command was given none. Throws a CliError. */
+export type Handler<Options> = (call: Call, options: Options, id: string, ...more: string[]) => Promise<Answer>;
 
 /** Gives a command its work; the program prints the answer. */
 export type Attach = <Options extends object>(command: Command, handler: Handler<Options>) => void;
@@ -22,7 +22,8 @@ export function attachTo(outside: Outside, done: (answer: Answer) => void): Atta
   return (command, handler) => {
     command.action(async () => {
       const api = await connectTo(command.optsWithGlobals<GlobalOptions>(), outside.token);
-      done(await handler({ api, outside }, command.opts(), command.args[0] ?? ''));
+      const [id = '', ...more] = command.args;
+      done(await handler({ api, outside }, command.opts(), id, ...more));
     });
   };
 }

@@ -12,6 +12,7 @@ import {
 } from './command.ts';
 import { usageError } from './errors.ts';
 import { type Answer, describeCredential, JSON_FORM, pairs, slotName } from './output.ts';
+import { addRotationWrites } from './rotation.ts';
 
 type ResetOptions = WriteOptions & {
   readonly kind: 'secret' | 'fingerprint';
@@ -24,7 +25,7 @@ type ResetOptions = WriteOptions & {
 
 /** `latchkey credential ...`. */
 export function addCredentialCommands(program: Command, attach: Attach): void {
-  const group = program.command('credential').description('replace the credentials of devices');
+  const group = program.command('credential').description('replace and retire the credentials of devices');
   const reset = group
     .command('reset <id>')
     .description('set one slot; a new secret is shown this once')
@@ -46,6 +47,7 @@ export function addCredentialCommands(program: Command, attach: Attach): void {
     .addOption(expectedRevisionOption())
     .addOption(requestIdOption());
   attach(reset, resetCredential);
+  addRotationWrites(group, attach);
 }
 
 async function resetCredential({ api, outside }: Call, options: ResetOptions, deviceId: string): Promise<Answer> {

@@ -14,7 +14,7 @@ import {
   writeFields,
 } from './command.ts';
 import { usageError } from './errors.ts';
-import { type Answer, describeDevice, deviceTable, JSON_FORM } from './output.ts';
+import { type Answer, describeDevice, deviceTable, JSON_FORM, required } from './output.ts';
 
 /** Devices of a page: the most that a server gives. */
 const PAGE_SIZE = 1000;
@@ -168,9 +168,4 @@ function writing(command: Command): Command {
 function deviceAnswer(found: Device | undefined): Answer {
   const device = required(found);
   return { json: { device: toJson(DeviceSchema, device, JSON_FORM) }, text: describeDevice(device) };
-}
-
-function required<T>(value: T | undefined): T {
-  if (value === undefined) throw new Error('the server left out what it was asked for');
-  return value;
 }

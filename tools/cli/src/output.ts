@@ -32,6 +32,11 @@ export function reasonWords(reason: DenyReason): string {
   return word(REASONS, reason);
 }
 
+/** The name of what a slot holds. */
+export function stateName(state: SlotState): string {
+  return word(STATES, state);
+}
+
 /** A slot's name. */
 export function slotName(slot: Slot): string {
   return word(SLOTS, slot);
@@ -102,12 +107,13 @@ export function describeDevice(device: Device, secret = ''): string {
   ]);
 }
 
-/** What a slot holds: its state, the credential's id, since when, and a fingerprint. */
+/** What a slot holds: its state, the credential's id, since when, a fingerprint, and when it retires. */
 export function describeCredential(credential: Credential | undefined): string {
   if (credential === undefined) return 'empty';
-  const { state, credentialId, setAt, fingerprint } = credential;
+  const { state, credentialId, setAt, fingerprint, retiresAt, retiresOnOtherUsed } = credential;
   const since = setAt === undefined ? '' : `since ${time(setAt)}`;
-  return [word(STATES, state), credentialId, since, fingerprint].filter((part) => part !== '').join(' ');
+  const retires = retiresOnOtherUsed ? 'retires once the other is used' : retiresAt && `retires ${time(retiresAt)}`;
+  return [word(STATES, state), credentialId, since, fingerprint, retires ?? ''].filter((part) => part !== '').join(' ');
 }
 
 /** Devices as a table with a head. */
@@ -128,7 +134,8 @@ export function pairs(values: readonly (readonly [name: string, value: string])[
   return columns(values.filter(([, value]) => value !== ''));
 }
 
-function columns(rows: readonly (readonly string[])[]): string {
+/** Rows with their cells below each other. */
+export function columns(rows: readonly (readonly string[])[]): string {
   const widths = (rows[0] ?? []).map((_, index) => Math.max(...rows.map((row) => row[index]?.length ?? 0)));
   return rows
     .map((row) =>
@@ -145,6 +152,13 @@ function word(table: Readonly<Record<number, string>>, value: number): string {
   return table[value] ?? `number ${value}`;
 }
 
-function time(timestamp: Timestamp | undefined): string {
+/** A moment, empty when there is none. */
+export function time(timestamp: Timestamp | undefined): string {
   return timestamp === undefined ? '' : timestampDate(timestamp).toISOString();
+}
+
+/** What an answer must have. */
+export function required<T>(value: T | undefined): T {
+  if (value === undefined) throw new Error('the server left out what it was asked for');
+  return value;
 }

@@ -8,6 +8,7 @@ import { addDeviceCommands } from './device.ts';
 import { CliError, EXIT, type ExitCode, usageError } from './errors.ts';
 import type { Answer } from './output.ts';
 import type { Outside } from './outside.ts';
+import { addRotationCommands } from './rotation.ts';
 
 const PROJECT_DIR = resolve(import.meta.dirname, '../../..');
 
@@ -67,6 +68,7 @@ function createProgram(outside: Outside, done: (answer: Answer) => void): Comman
   const attach = attachTo(outside, done);
   addDeviceCommands(program, attach);
   addCredentialCommands(program, attach);
+  addRotationCommands(program, attach);
   addAuthenticateCommand(program, attach);
   return program;
 }

@@ -1,12 +1,15 @@
 import { randomUUID } from 'node:crypto';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { timestampFromMs } from '@bufbuild/protobuf/wkt';
 import { connectNodeAdapter } from '@connectrpc/connect-node';
 import {
   CredentialService,
   DeviceService,
   type ListDevicesRequest,
   type ResetCredentialRequest,
+  type RetireCredentialRequest,
+  Slot,
 } from '@latchkey/protocol/v1';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { runCli } from './program.ts';
@@ -19,6 +22,7 @@ let server: Server;
 let admin: string;
 let lists: ListDevicesRequest[];
 let resets: ResetCredentialRequest[];
+let retirements: RetireCredentialRequest[];
 
 beforeAll(async () => {
   const routes = connectNodeAdapter({
@@ -38,6 +42,10 @@ beforeAll(async () => {
             resets.push(request);
             return {};
           },
+          retireCredential: (request) => {
+            retirements.push(request);
+            return { outcomes: request.deviceIds.map((deviceId) => ({ deviceId })) };
+          },
         }),
   });
   server = createServer(routes);
@@ -51,7 +59,7 @@ afterAll(() => {
 });
 
 beforeEach(() => {
-  [lists, resets] = [[], []];
+  [lists, resets, retirements] = [[], [], []];
 });
 
 async function cli(line: string): Promise<string> {
@@ -106,4 +114,26 @@ test('a reset closes sessions and looks at the revision only when it is told to'
     [false, undefined],
     [true, 9_007_199_254_740_991n],
   ]);
+});
+
+test('a retirement changes nothing unless it is told to, and says when it shall be', async () => {
+  await cli('credential retire a b --slot secondary');
+  await cli('credential retire a --slot primary --at 2026-12-01T09:00+01:00 --execute --expected-revision 7');
+  await cli('credential retire a --slot primary --on-other-used --execute');
+  expect(retirements.map(({ deviceIds, slot, execute }) => [deviceIds, slot, execute])).toEqual([
+    [['a', 'b'], Slot.SECONDARY, false],
+    [['a'], Slot.PRIMARY, true],
+    [['a'], Slot.PRIMARY, true],
+  ]);
+  expect(retirements.map(({ moment }) => moment.case)).toEqual([undefined, 'deadline', 'onOtherUsed']);
+  expect(retirements[1]?.moment.value).toEqual(timestampFromMs(Date.UTC(2026, 11, 1, 8)));
+  expect(retirements[1]?.expectedRevision).toBe(7n);
+});
+
+test('a long list is retired in parts of what a call takes, under one id', async () => {
+  const ids = Array.from({ length: 2100 }, (_, index) => `d${index}`);
+  const { outcomes } = JSON.parse(await cli(`credential retire ${ids.join(' ')} --slot primary`));
+  expect(retirements.map(({ deviceIds }) => deviceIds.length)).toEqual([1000, 1000, 100]);
+  expect(outcomes.map(({ deviceId }: { deviceId: string }) => deviceId)).toEqual(ids);
+  expect(new Set(retirements.map(({ requestId }) => requestId)).size).toBe(1);
 });
