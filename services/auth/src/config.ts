@@ -14,8 +14,12 @@ import type { KeySource } from './keys.ts';
 /** All that an operator can set. */
 export type Config = {
   readonly dataDir: string;
-  /** A redis:// or rediss:// URL; undefined: the embedded store in the data directory. */
+  /** The URL of Redis; undefined: the embedded store in the data directory. */
   readonly redisUrl: string | undefined;
+  /** Redis replicas that must have a write before it is acknowledged; undefined: as the URL's scheme has it. */
+  readonly redisReplicas: number | undefined;
+  /** Refuse to start when settings of Redis put acknowledged writes at risk. */
+  readonly strict: boolean;
   readonly grpc: Address;
   readonly admin: Address;
   readonly keys: KeySource;
@@ -32,6 +36,8 @@ export type Config = {
 type Flags = {
   dataDir: string;
   store: string;
+  redisReplicas?: number;
+  strict: boolean;
   grpc: Address;
   admin: Address;
   keyFile?: string;
@@ -46,6 +52,9 @@ type Flags = {
   insecureListen: boolean;
   logLevel: LogLevel;
 };
+
+/** Each write waits for so many: more than a handful would only make it slow. */
+const MAX_REDIS_REPLICAS = 10;
 
 const HOUR_MINUTES = 60;
 const MINUTE_MS = 60_000;
@@ -63,10 +72,21 @@ export function readConfig(argv: readonly string[], sealingKeys: string | undefi
         .env('LATCHKEY_DATA_DIR'),
     )
     .addOption(
-      new Option('--store <url>', '"embedded", or a redis:// or rediss:// URL')
+      new Option(
+        '--store <url>',
+        '"embedded", redis://HOST:PORT[/DB], redis-sentinel://HOST:PORT,.../MASTER[/DB] or redis-cluster://HOST:PORT,...; rediss... for TLS',
+      )
         .default('embedded')
         .env('LATCHKEY_STORE'),
     )
+    .addOption(
+      numberOption(
+        '--redis-replicas <n>',
+        'Redis replicas that must have a write before it is acknowledged (default: 1 with sentinels or a Cluster, else 0)',
+        { fallback: 0, min: 0, max: MAX_REDIS_REPLICAS },
+      ).default(undefined),
+    )
+    .option('--strict', 'refuse to start when settings of Redis put acknowledged writes at risk', false)
     .addOption(addressOption('--grpc <address>', 'listener for gateways', '127.0.0.1:7410').env('LATCHKEY_GRPC'))
     .addOption(
       addressOption('--admin <address>', 'listener for operators', '127.0.0.1:7480').env('LATCHKEY_ADMIN_LISTEN'),
@@ -130,6 +150,8 @@ function fromFlags(flags: Flags, sealingKeys: string | undefined): Config {
   return {
     dataDir,
     redisUrl: redisUrl(flags.store),
+    redisReplicas: flags.redisReplicas,
+    strict: flags.strict,
     grpc: flags.grpc,
     admin: flags.admin,
     keys: keySource(flags, sealingKeys, dataDir),
@@ -148,9 +170,11 @@ function fromFlags(flags: Flags, sealingKeys: string | undefined): Config {
 
 function redisUrl(store: string): string | undefined {
   if (store === 'embedded') return undefined;
-  if (/^rediss?:\/\//.test(store)) return store;
+  if (/^rediss?(-sentinel|-cluster)?:\/\//.test(store)) return store;
   // The text itself may hold a password and is not repeated.
-  throw new SettingsError('--store: write "embedded" or a redis:// or rediss:// URL');
+  throw new SettingsError(
+    '--store: write "embedded" or a redis://, redis-sentinel:// or redis-cluster:// URL (rediss... for TLS)',
+  );
 }
 
 function keySource(flags: Flags, sealingKeys: string | undefined, dataDir: string): KeySource {

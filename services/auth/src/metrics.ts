@@ -2,6 +2,7 @@ import { status } from '@grpc/grpc-js';
 import type { Decision } from '@latchkey/credential';
 import type { CallObserver } from '@latchkey/rpc';
 import { Counter, Gauge, Histogram, type Registry } from '@latchkey/runtime';
+import type { Store } from '@latchkey/store';
 import type { Verifier } from '@latchkey/verifier';
 
 /** Counts decisions. */
@@ -59,6 +60,29 @@ export function cacheMetrics(registry: Registry, verifier: Verifier, watchers: (
   );
   gauge(registry, 'latchkey_watchers', 'Open WatchChanges streams.', watchers);
 }
+
+/** What the store tells of itself, one gauge a figure; which there are differs from store to store. */
+export function storeMetrics(registry: Registry, store: Store): void {
+  for (const name of Object.keys(store.figures())) {
+    const help = FIGURES[name] ?? `The store's figure ${name}.`;
+    gauge(registry, `latchkey_store_${name}`, help, () => store.figures()[name] ?? 0);
+  }
+}
+
+const FIGURES: Readonly<Record<string, string>> = {
+  shards: 'Logs that the store has.',
+  shards_connected: 'Logs whose server is connected.',
+  leases_held:
+    'Logs for whose devices this replica may decide; fewer than latchkey_store_shards: some get no decision.',
+  log_position: 'Changes taken in since the store was made, over all logs.',
+  heartbeats: 'Heartbeats answered, by log.',
+  heartbeats_failed: 'Heartbeats that gave no lease.',
+  settled_early: 'Writes that all replicas reported in time.',
+  settled_full: 'Writes that waited in full for a replica that did not report.',
+  settle_last_ms: 'How long the last write waited for all replicas, milliseconds.',
+  replicas_evicted: 'Replicas taken out because they had vanished.',
+  writes_pending: 'Writes that wait for the disk.',
+};
 
 function gauge(registry: Registry, name: string, help: string, read: () => number): void {
   new Gauge({

@@ -17,7 +17,7 @@ import { deviceService } from './devices.ts';
 import { translate } from './errors.ts';
 import { listenForGateways } from './gateway-listener.ts';
 import { loadKeys, reloadKeys } from './keys.ts';
-import { cacheMetrics, callMetrics, decisionMetrics } from './metrics.ts';
+import { cacheMetrics, callMetrics, decisionMetrics, storeMetrics } from './metrics.ts';
 import { prepareToken } from './operator.ts';
 import { liveKeyring, resealAll, rotate } from './rotation.ts';
 import { startSweeper } from './sweeper.ts';
@@ -71,6 +71,7 @@ export async function startAuth(config: Config, log: Log): Promise<Running> {
   await verifier.start();
   const watch = createWatch(store, log);
   cacheMetrics(registry, verifier, watch.count);
+  storeMetrics(registry, store);
 
   const gateways = await listenForGateways(
     config.grpc,
@@ -127,6 +128,8 @@ function openStore(config: Config, keyring: Keyring, log: Log): Promise<Store> {
     keyring,
     clock,
     random,
+    strict: config.strict,
+    ...(config.redisReplicas === undefined ? {} : { replicas: config.redisReplicas }),
     log: (message, fields) => log.warn(fields, message),
   });
 }
