@@ -26,6 +26,8 @@ export function recordSource(indexOf: (deviceId: DeviceId) => number): Store {
   const refuse = () => Promise.reject(new Error('this store can only be read'));
   return {
     storeId: 'bench',
+    shards: 1,
+    figures: () => ({}),
     // Both clocks are read, as a lease over a shared store must.
     lease: { holds: () => monotonic() < endsAtMs && now() >= begunAtMs, waitFor: async () => true },
     read: async (deviceId) => {
@@ -43,6 +45,9 @@ export function recordSource(indexOf: (deviceId: DeviceId) => number): Store {
     keep: refuse,
     kept: refuse,
     forget: refuse,
+    reportUses: refuse,
+    endUses: refuse,
+    lastUses: refuse,
     close: async () => undefined,
   };
 }
