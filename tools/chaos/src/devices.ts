@@ -31,10 +31,11 @@ export class Devices {
   readonly #secrets: (string | undefined)[] = [];
   readonly #questions: (Buffer | undefined)[] = [];
 
-  constructor(count: number) {
+  /** So many devices, their ids beginning with `prefix`. */
+  constructor(count: number, prefix: string) {
     this.list = Array.from({ length: count }, (_, index) => ({
       index,
-      deviceId: `chaos-${index}`,
+      deviceId: `${prefix}-${index}`,
       busy: false,
       frozen: false,
       revision: 0,

@@ -4,7 +4,7 @@ import { Changer } from './changing.ts';
 import { check, type Verdict } from './checker.ts';
 import { type Device, Devices } from './devices.ts';
 import type { Fleet } from './fleet.ts';
-import { type Decision, nowUs } from './history.ts';
+import { type Change, type Decision, nowUs } from './history.ts';
 import { Load } from './load.ts';
 import { PASSING, type ProxyMode } from './proxy.ts';
 import type { Replica } from './replica.ts';
@@ -92,14 +92,18 @@ export const SCENES = { 'cut-off': cutOff, 'read-under-way': readUnderWay, 'late
 export type SceneName = keyof typeof SCENES;
 
 /** What a directed schedule showed. */
-export type SceneResult = Verdict & { readonly rounds: number; readonly decisions: readonly Decision[] };
+export type SceneResult = Verdict & {
+  readonly rounds: number;
+  readonly decisions: readonly Decision[];
+  readonly changes: readonly Change[];
+};
 
 /**
  * Plays a directed schedule on a fleet, each round with a device of its own, until a violation is found or `rounds` are
  * over: on a busy machine a round may miss the moment that it is about.
  */
 export async function play(name: SceneName, fleet: Fleet, rounds: number): Promise<SceneResult> {
-  const devices = new Devices(rounds);
+  const devices = new Devices(rounds, name);
   const changer = new Changer(devices, fleet.replicas.slice(0, 1), chanceOf(1));
   const load = new Load({ devices, changer, replicas: fleet.replicas, chance: chanceOf(2), changesPerSecond: 1 });
   const writer = fleet.replicas[WRITER];
@@ -115,7 +119,7 @@ export async function play(name: SceneName, fleet: Fleet, rounds: number): Promi
     verdict = check({ changes: devices.changes, decisions: load.decisions });
     if (verdict.violations.length > 0) break;
   }
-  return { ...verdict, rounds: played, decisions: load.decisions };
+  return { ...verdict, rounds: played, decisions: load.decisions, changes: devices.changes };
 }
 
 function primaryOf({ current, deviceId }: Device): number {

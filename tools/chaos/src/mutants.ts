@@ -24,7 +24,7 @@ export function mutatedTree(tree: string, patch: Mutant | 'baseline'): string {
     const file = join(import.meta.dirname, '../mutants', `${patch}.patch`);
     // Outside of any repository, or git would look for the files in that one.
     const env = { ...process.env, GIT_CEILING_DIRECTORIES: tmpdir() };
-    execFileSync('git', ['apply', '--unidiff-zero', file], { cwd: copy, env, stdio: ['ignore', 'pipe', 'pipe'] });
+    execFileSync('git', ['apply', file], { cwd: copy, env, stdio: ['ignore', 'pipe', 'pipe'] });
     return copy;
   } catch (error) {
     rmSync(copy, { recursive: true, force: true });

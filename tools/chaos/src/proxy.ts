@@ -100,8 +100,8 @@ class Passage {
     this.#upstream = upstream;
     const flow = (way: 'toRedis' | 'toReplica') => () => (this.#isConcerned(mode()) ? mode()[way] : 'PASS');
     client.on('data', (chunk: Buffer) => {
-      // Only the connection that follows the changes subscribes; it does so before it is used for anything else.
-      this.#follows ||= chunk.includes('SUBSCRIBE');
+      // Only the connection that follows the changes subscribes; node-redis writes it in small letters.
+      this.#follows ||= chunk.includes('subscribe');
     });
     for (const socket of [client, upstream]) socket.setNoDelay(true);
     this.toRedis = new Pipe(client, upstream, { flow: flow('toRedis'), lagMs });

@@ -3,6 +3,9 @@ import type { Fault } from './faults.ts';
 import type { Change, History } from './history.ts';
 import type { Heard } from './watching.ts';
 
+/** What the ids of a run's devices begin with. */
+export const DEVICE_PREFIX = 'chaos';
+
 /** Percentiles in milliseconds; undefined: nothing was measured. */
 export type Percentiles = {
   readonly count: number;
@@ -93,7 +96,9 @@ function stalenessMs({ decision, change }: Violation): number {
 
 function propagation(changes: readonly Change[], heard: readonly Heard[]): readonly number[] {
   const key = (deviceId: string, revision: number | undefined) => `${deviceId} ${revision}`;
-  const begun = new Map(changes.map((change) => [key(`chaos-${change.device}`, change.revision), change.beginUs]));
+  const begun = new Map(
+    changes.map((change) => [key(`${DEVICE_PREFIX}-${change.device}`, change.revision), change.beginUs]),
+  );
   return heard.flatMap(({ deviceId, revision, atUs }) => {
     const beginUs = begun.get(key(deviceId, revision));
     return beginUs === undefined ? [] : [(atUs - beginUs) / 1_000];

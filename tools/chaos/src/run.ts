@@ -7,7 +7,7 @@ import { type Fault, type FaultKind, happen, scheduleOf } from './faults.ts';
 import { type Fleet, startFleet } from './fleet.ts';
 import { nowUs } from './history.ts';
 import { Load } from './load.ts';
-import { type Report, reportOf } from './report.ts';
+import { DEVICE_PREFIX, type Report, reportOf } from './report.ts';
 import type { StoreServers } from './servers.ts';
 import { Watchers } from './watching.ts';
 
@@ -33,7 +33,7 @@ export async function run(options: RunOptions): Promise<Report> {
   const { seed, say } = options;
   const fleet = await startFleet(options);
   try {
-    const devices = new Devices(options.devices);
+    const devices = new Devices(options.devices, DEVICE_PREFIX);
     const changer = new Changer(devices, fleet.replicas, chanceOf(seed + 1));
     const load = new Load({ ...options, devices, changer, replicas: fleet.replicas, chance: chanceOf(seed + 2) });
     say(`${options.replicas} replicas are up; making ${options.devices} devices`);

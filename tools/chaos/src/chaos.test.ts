@@ -1,0 +1,34 @@
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { expect, it } from 'vitest';
+import { FAULT_KINDS } from './faults.ts';
+import type { Report } from './report.ts';
+
+const MAIN = join(import.meta.dirname, 'main.ts');
+const SECONDS = 45;
+/** Start, preparation, faults that outlast the run, and the check: on a machine with two busy cores. */
+const DEADLINE_MS = 150_000;
+
+it('accepts nothing that was taken away, under every fault', { timeout: DEADLINE_MS }, async () => {
+  const args = [MAIN, '--seconds', String(SECONDS), '--seed', '5', '--json'];
+  const { stdout } = await promisify(execFile)(process.execPath, args, { maxBuffer: 64 * 1024 * 1024 });
+  const report = JSON.parse(stdout) as Report;
+  expect(report.examples).toEqual([]);
+  expect({ violations: report.violations, falseRejections: report.falseRejections }).toEqual({
+    violations: 0,
+    falseRejections: 0,
+  });
+  expect(Object.keys(report.faults)).toEqual([...FAULT_KINDS].sort());
+  expect(report.decisions).toBeGreaterThan(10_000);
+  expect(report.granted).toBeGreaterThan(2_000);
+  expect(report.timed).toBe(report.granted);
+  expect(report.resets).toBeGreaterThan(100);
+  expect(report.resetMs.max).toBeGreaterThan(0);
+  expect(report.propagationMs.count).toBeGreaterThan(100);
+});
+
+it('refuses faults that it does not know', async () => {
+  const refused = promisify(execFile)(process.execPath, [MAIN, '--faults', 'cut,flood']);
+  await expect(refused).rejects.toMatchObject({ code: 1, stderr: expect.stringContaining('freeze-replica') });
+});
