@@ -165,7 +165,7 @@ export class Verifier {
   }
 
   #fromMemory(question: Question): Answer | undefined {
-    if (!this.#store.lease.holds(question.deviceId) || this.#settling.has(question.deviceId)) return undefined;
+    if (!this.#store.lease.holds(question.deviceId)) return undefined;
     const sighting = this.#records.cached(question.deviceId);
     if (sighting === undefined) return undefined;
     const verdict = this.#verify(sighting.record, question);
@@ -192,7 +192,9 @@ export class Verifier {
 
   /** May the verdict be answered at this moment? The clocks are read again: a process may have been stopped while it verified. */
   #stands(sighting: Sighting, verdict: Verdict): boolean {
-    if (!this.#store.lease.holds(sighting.deviceId) || !this.#records.isCurrent(sighting)) return false;
+    const { deviceId } = sighting;
+    if (!this.#store.lease.holds(deviceId) || !this.#records.isCurrent(sighting)) return false;
+    if (this.#settling.has(deviceId)) return false;
     if (verdict.kind !== 'GRANT' || verdict.expiresAtMs === undefined) return true;
     return this.#options.clock.now() < verdict.expiresAtMs;
   }

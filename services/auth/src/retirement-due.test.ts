@@ -1,7 +1,20 @@
-import { createDevice, type DeviceState, isRefusal, noteSuccess, retireLater } from '@latchkey/credential';
+import { create } from '@bufbuild/protobuf';
+import { timestampFromMs } from '@bufbuild/protobuf/wkt';
+import {
+  createDevice,
+  DEFAULT_SETTINGS,
+  type DeviceState,
+  isRefusal,
+  noteSuccess,
+  retireLater,
+} from '@latchkey/credential';
 import { type DeviceId, NO_REVISION, Secret, systemClock, systemRandom, toCredentialId } from '@latchkey/kernel';
+import { GetRotationReportRequestSchema, RetireCredentialRequestSchema, Slot } from '@latchkey/protocol/v1';
 import { generateKeyLine, openEmbeddedStore, parseKeyring, type Store } from '@latchkey/store';
+import { Verifier } from '@latchkey/verifier';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { rotationReport } from './report.ts';
+import { retireCredentials } from './retirement.ts';
 import { sweep } from './sweeper.ts';
 import { freshDirectory } from './test-process.ts';
 import { keptLog } from './test-stores.ts';
@@ -91,4 +104,35 @@ test('a write to a device whose retirement is due carries that out first, and it
     { kind: 'RETIRED', effect: { close: 'CREDENTIAL', credentialId } },
     { kind: 'UPDATED' },
   ]);
+});
+
+function ports() {
+  const settings = { settings: DEFAULT_SETTINGS, trustedCas: () => [], maxRecords: 10 };
+  const verifier = new Verifier({ store, clock, random: systemRandom, ...settings });
+  return { store, verifier, clock, random: systemRandom, quietMs: 0 };
+}
+
+test('a retirement by hand ends the sessions of its credential, one that is only set ends none', async () => {
+  const { deviceId, credentialId } = await register('by_hand', DUE_MS + 60_000);
+  const request = { deviceIds: [deviceId], slot: Slot.PRIMARY, execute: true };
+  const moment = { case: 'onOtherUsed' as const, value: true };
+  await retireCredentials(ports(), create(RetireCredentialRequestSchema, { ...request, moment }), 'operator');
+  await retireCredentials(ports(), create(RetireCredentialRequestSchema, request), 'operator');
+  expect((await changes()).slice(1)).toMatchObject([
+    { kind: 'UPDATED', effect: { close: 'NONE' } },
+    { kind: 'RETIRED', effect: { close: 'CREDENTIAL', credentialId } },
+  ]);
+});
+
+test('a report has the uses until its very moment', async () => {
+  const { deviceId } = await register('reported', DUE_MS + 3_600_000);
+  const open = ports();
+  clock.nowMs = DUE_MS + 600_000;
+  const proof = { kind: 'SECRET', secret: new Secret('secret-number-1') } as const;
+  expect((await open.verifier.authenticate({ deviceId, protocol: 'MQTT', proof })).decision.granted).toBe(true);
+  const lastUsedAt = timestampFromMs(Math.floor(clock.nowMs / 60_000) * 60_000);
+  const { devices } = await rotationReport(open, create(GetRotationReportRequestSchema, { deviceId }));
+  expect(devices[0]?.slots[0]).toMatchObject({ firstUsedAt: timestampFromMs(NOW_MS), lastUsedAt });
+  const rehearsal = create(RetireCredentialRequestSchema, { deviceIds: [deviceId], slot: Slot.PRIMARY });
+  expect((await retireCredentials(open, rehearsal, 'operator')).outcomes[0]).toMatchObject({ lastUsedAt, done: false });
 });
