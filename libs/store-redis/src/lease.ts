@@ -222,7 +222,7 @@ export class ShardLease {
     if (this.#options.feed.place.position < pulse.end.position) this.#isBehind(hold, beat.sentMs);
     else this.#renew(beat);
     for (const waiter of this.#waiters) {
-      if (waiter.on === hold && beat.sentMs >= waiter.sinceMs && pulse.floor >= waiter.position) waiter.done();
+      if (waiter.on === hold && beat.sentMs > waiter.sinceMs && pulse.floor >= waiter.position) waiter.done();
     }
   }
 
