@@ -66,6 +66,7 @@ export function parseDeployment(text: string): Deployment {
   const addresses = (port: number, database: string) => {
     const names = hosts.split(',');
     if (names.length > MAX_ADDRESSES) throw new RedisUrlError(`the Redis URL names more than ${MAX_ADDRESSES} hosts`);
+    if (names.includes('')) throw new RedisUrlError('the Redis URL names no host, or an empty one in its list');
     const login = userinfo === undefined ? '' : `${userinfo}@`;
     return names.map((host) => parseRedisUrl(`${scheme}://${login}${host}/${database}`, port));
   };

@@ -107,6 +107,26 @@ test('a message of an earlier connection is not heard twice', async () => {
   expect(heard).toEqual([2]);
 });
 
+test('what a replaced server pushes while its successor is caught up with is not heard', async () => {
+  const first = sessionOver(1);
+  await feed.follow(first.session, 'channel');
+  const { session, ends } = sessionOver(2, () => first.push(changeAt(3, 'other')));
+  await feed.follow(session, 'channel');
+  expect(heard).toEqual([2]);
+  expect(ends).toEqual([]);
+});
+
+test('a connection that another one has overtaken while it caught up brings nothing more', async () => {
+  await feed.follow(sessionOver(1).session, 'channel');
+  let overtaken: Promise<void> | undefined;
+  const slow = sessionOver(3, () => {
+    overtaken ??= feed.follow(sessionOver(2).session, 'channel');
+  });
+  await expect(feed.follow(slow.session, 'channel')).rejects.toThrow('another connection follows the log');
+  await overtaken;
+  expect(heard).toEqual([2]);
+});
+
 test('a write behind a gap waits until the next connection has caught up', async () => {
   const first = sessionOver(1);
   await feed.follow(first.session, 'channel');

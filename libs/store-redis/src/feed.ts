@@ -59,11 +59,11 @@ export class ChangeFeed {
       const place = this.#place;
       const limit = place === undefined ? 0 : PAGE_MAX;
       const slice = await callLog(session, this.#keys, place ?? { position: 0, nonce: '' }, limit);
+      if (this.#newest !== session) throw new Error('another connection follows the log');
       if (place === undefined) this.#place = slice.end;
       else if (slice.entries === undefined) this.#lose(slice.end);
       for (const change of slice.entries ?? []) this.#take(change);
       if (this.#at() >= slice.end.position && this.#takeEarly()) {
-        if (this.#newest !== session) throw new Error('another connection follows the log');
         this.#live = session;
         return;
       }

@@ -98,8 +98,9 @@ export class Heart {
       if (this.#isOver()) return [];
       if (leftMs <= 0) {
         const due = leases.filter((lease) => lease.dueMs <= nowMs);
-        // One call for all in quiet times; in busy ones a change is reported for its own shard alone.
-        return due.length === 1 ? due : leases.filter((lease) => lease.dueMs <= nowMs + HEARTBEAT_MS / 2);
+        // In busy times a change is reported for its own shard alone, in quiet ones a call is for all.
+        if (due.every((lease) => lease.isUrgent)) return due;
+        return leases.filter((lease) => lease.dueMs <= nowMs + HEARTBEAT_MS / 2);
       }
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, Math.ceil(leftMs));

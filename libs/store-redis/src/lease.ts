@@ -191,6 +191,11 @@ export class ShardLease {
     });
   }
 
+  /** Something waits for the next heartbeat. */
+  get isUrgent(): boolean {
+    return this.#kicked || this.#waiters.size > 0;
+  }
+
   /** When the next heartbeat for this shard is due, on the monotonic clock. */
   get dueMs(): number {
     if (this.#left) return Number.POSITIVE_INFINITY;

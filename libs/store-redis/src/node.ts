@@ -45,24 +45,31 @@ export type Connection = Ending & {
   readonly replication: Replication;
 };
 
+/** Once closed, a connection that is still being made must not touch the shards: they belong to another node. */
+type Life = { closed: boolean };
+
 /** Keeps a connection to a server for some shards. */
 export class Node {
   readonly #link: Link<Connection>;
+  readonly #life: Life;
 
-  private constructor(link: Link<Connection>) {
+  private constructor(link: Link<Connection>, life: Life) {
     this.#link = link;
+    this.#life = life;
   }
 
   /** Connects once. Rejects with a StoreUnavailable when that fails. */
   static async open(options: NodeOptions, around: Surroundings): Promise<Node> {
-    const node = new Node(await Link.open(linkOptions(options, around)));
+    const life = { closed: false };
+    const node = new Node(await Link.open(linkOptions(options, around, life)), life);
     for (const shard of options.shards) shard.attach(node);
     return node;
   }
 
   /** Connects in the background. */
   static start(options: NodeOptions, around: Surroundings): Node {
-    const node = new Node(Link.start(linkOptions(options, around)));
+    const life = { closed: false };
+    const node = new Node(Link.start(linkOptions(options, around, life)), life);
     for (const shard of options.shards) shard.attach(node);
     return node;
   }
@@ -76,18 +83,19 @@ export class Node {
   }
 
   close(reason?: string): void {
+    this.#life.closed = true;
     this.#link.close(reason);
   }
 }
 
-function linkOptions(options: NodeOptions, around: Surroundings) {
+function linkOptions(options: NodeOptions, around: Surroundings, life: Life) {
   const { where, failed } = options;
   const { clock, random, log } = around;
-  const connect = () => connected(options, around);
+  const connect = () => connected(options, around, life);
   return { where, clock, random, log, connect, ...(failed === undefined ? {} : { failed }) };
 }
 
-async function connected(options: NodeOptions, around: Surroundings): Promise<Connection> {
+async function connected(options: NodeOptions, around: Surroundings, life: Life): Promise<Connection> {
   const address = await options.locate();
   const control = await openSession(address);
   try {
@@ -95,7 +103,7 @@ async function connected(options: NodeOptions, around: Surroundings): Promise<Co
     warn(addressText(address), server, around.log);
     await prepare(control, options.shards, around);
     const reading = await openReading(address, control, server);
-    await followed(control, { server, shards: options.shards, around });
+    await followed(control, { server, shards: options.shards, around, life });
     return {
       control,
       reading,
@@ -129,19 +137,22 @@ async function openReading(address: RedisAddress, control: Session, { runId }: S
   return reading;
 }
 
-async function followed(
-  control: Session,
-  {
-    server,
-    shards,
-    around,
-  }: { readonly server: Server; readonly shards: readonly Shard[]; readonly around: Surroundings },
-): Promise<void> {
+async function followed(control: Session, { server, shards, around, life }: FollowOptions): Promise<void> {
   const { clock, log, replica, storeId } = around;
+  const leave = () => new StoreUnavailable('the shards have moved');
+  if (life.closed) throw leave();
   await Promise.all(shards.map(({ feed, keys }) => feed.follow(control, channelOf(keys, storeId))));
   const replaced = server.fenceMs > 0 && shards.some(({ servedBy }) => servedBy !== server.runId);
   const settlesFromMs = replaced ? clock.monotonic() + server.fenceMs + WAIT_MS : 0;
   const leases = shards.map(({ lease }) => lease);
+  if (life.closed) throw leave();
   await Heart.start({ session: control, leases, replica, clock, log }, settlesFromMs);
   for (const shard of shards) shard.servedBy = server.runId;
 }
+
+type FollowOptions = {
+  readonly server: Server;
+  readonly shards: readonly Shard[];
+  readonly around: Surroundings;
+  readonly life: Readonly<Life>;
+};

@@ -1,11 +1,13 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
+import { systemClock, systemRandom } from '@latchkey/kernel';
 import { StoreUnavailable } from '@latchkey/store';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { addressText, parseRedisUrl } from './address.ts';
+import { addressText, parseDeployment, parseRedisUrl } from './address.ts';
 import { device, newKeyring, openOn, withClient, writeOf } from './fixture.ts';
 import { durabilityWarnings, refusalOf } from './greeting.ts';
-import { type RedisServer, startRedisServer } from './redis-server.ts';
+import { freePort, type RedisServer, startRedisServer } from './redis-server.ts';
+import { openRedisStore } from './redis-store.ts';
 
 const keyring = newKeyring();
 let server: RedisServer;
@@ -45,7 +47,37 @@ test('a URL is read into its parts', () => {
   expect(addressText(parseRedisUrl('redis://[::1]:7000'))).toBe('[::1]:7000');
 });
 
+test('a URL of sentinels names their addresses, the master and its database', () => {
+  const address = { tls: false, username: 'op', password: 'p@ss', database: 2 };
+  expect(parseDeployment('redis-sentinel://op:p%40ss@one:7000,[::1]/main/2')).toEqual({
+    kind: 'SENTINEL',
+    sentinels: [
+      { host: 'one', port: 7000, ...address },
+      { host: '::1', port: 26379, ...address },
+    ],
+    masterName: 'main',
+  });
+});
+
+test('a URL of a Cluster names some of its nodes', () => {
+  const address = { tls: true, username: undefined, password: undefined, database: 0 };
+  expect(parseDeployment('rediss-cluster://one:7000,two/')).toEqual({
+    kind: 'CLUSTER',
+    seeds: [
+      { host: 'one', port: 7000, ...address },
+      { host: 'two', port: 6379, ...address },
+    ],
+  });
+  expect(parseDeployment('redis://one')).toEqual({ kind: 'STANDALONE', address: parseRedisUrl('redis://one') });
+});
+
 test.each([
+  ['redis-sentinel://:hunter22@localhost', 'does not name the master'],
+  ['redis-sentinel://:hunter22@localhost/main/x', 'does not name the master'],
+  ['redis-sentinel://:hunter22@/main', 'names no host'],
+  ['redis-cluster://:hunter22@localhost/1', 'ends with more'],
+  ['redis-cluster://:hunter22@one,,two', 'names no host'],
+  [`redis-cluster://:hunter22@${'a,'.repeat(32)}a`, 'more than 32 hosts'],
   ['', 'not a Redis URL'],
   ['localhost:6379', 'begins with redis:// or rediss://'],
   ['http://hunter22@localhost', 'begins with redis:// or rediss://'],
@@ -101,6 +133,47 @@ test('settings that lose data are warned of', () => {
     expect.stringContaining('appendonly'),
     expect.stringContaining('allkeys-lru'),
   ]);
+  const good = 'aof_enabled:1\r\nmaxmemory_policy:noeviction';
+  expect(durabilityWarnings(good, 'everysec', 0)).toEqual([expect.stringContaining('two seconds')]);
+  expect(durabilityWarnings(good, 'no', 0)).toEqual([expect.stringContaining('half a minute')]);
+  expect(durabilityWarnings(good, undefined, 0)).toEqual([]);
+  expect(durabilityWarnings(good, 'always', 1)).toEqual([expect.stringContaining('min-replicas-to-write')]);
+  expect(durabilityWarnings(`${good}\r\nmin_slaves_good_slaves:1`, 'always', 1)).toEqual([]);
+});
+
+test('being strict, a server whose settings put data at risk is refused; otherwise it is told', async () => {
+  const lax = await startRedisServer({ appendfsync: 'everysec', args: ['--maxmemory-policy', 'allkeys-lru'] });
+  const told: string[] = [];
+  const log = (_: string, fields: Readonly<Record<string, string | number>>) => told.push(String(fields['warning']));
+  const options = { url: lax.url, keyring, clock: systemClock, random: systemRandom, log };
+  const refused = openRedisStore({ ...options, strict: true });
+  await expect(refused).rejects.toThrow(/refused, being strict: appendfsync is everysec.*allkeys-lru/);
+  const store = await openRedisStore(options);
+  expect(told).toEqual([expect.stringContaining('everysec'), expect.stringContaining('allkeys-lru')]);
+  await store.close();
+  await lax.stop();
+});
+
+test('a server of another kind than the URL says is refused with the right scheme', async () => {
+  const single = `redis-cluster://:hunter22@127.0.0.1:${server.port}`;
+  expect(await refusal(single)).toMatch(/cluster support disabled|not a node/);
+  const node = await startRedisServer({
+    args: ['--cluster-enabled', 'yes', '--cluster-port', String(await freePort())],
+  });
+  expect(await refusal(node.url)).toContain('redis-cluster:// URL');
+  expect(await refusal(`redis-cluster://127.0.0.1:${node.port}`)).toContain('the Cluster is down');
+  await node.stop();
+  const none = `redis-sentinel://:hunter22@127.0.0.1:1,127.0.0.1:${server.port}/main`;
+  expect(await refusal(none)).toMatch(
+    /no sentinel tells where the master main is: .*ECONNREFUSED.*; .*unknown command/,
+  );
+});
+
+test('a store of other shards than this version has is refused', async () => {
+  const other = await startRedisServer();
+  await withClient(other, (send) => send('SET', 'lk:store', '{"id":"x","format":1,"shards":4}'));
+  expect(await refusal(other.url)).toContain('4 shards, not 1/1');
+  await other.stop();
 });
 
 test('a Redis that is full refuses the write and still answers reads', async () => {

@@ -21,8 +21,8 @@ export class Replication {
   }
 
   /**
-   * Resolves when the replicas have all that was sent on the connection before this call, reads' sources included: WAIT
-   * counts from the server's last write at the connection's last command. Rejects with a StoreUnavailable when too few do.
+   * Resolves when the replicas have all that the server had written when it took the connection's last command, whoever
+   * wrote it. Rejects with a StoreUnavailable when too few have.
    */
   confirm(): Promise<void> {
     if (this.#replicas === 0) return Promise.resolve();
