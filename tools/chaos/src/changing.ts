@@ -13,8 +13,8 @@ const CHANGE_DEADLINE_MS = 4_000;
 /** How often the same request is sent until it is answered; then its outcome stays unknown. */
 const MAX_TRIES = 4;
 
-/** A device's life must not stay half begun: its creation and its deletion are asked for as long as this. */
-const MAX_LIFE_TRIES = 60;
+/** A device's life must not stay half begun: its creation and its deletion are asked for a minute, over any failover. */
+const MAX_LIFE_TRIES = 400;
 
 const RETRY_PAUSE_MS = 150;
 

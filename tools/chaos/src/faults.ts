@@ -2,6 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { Chance } from './chance.ts';
 import type { Fleet } from './fleet.ts';
 import { PASSING, type ProxyMode } from './proxy.ts';
+import type { Replica } from './replica.ts';
 
 /** What may go wrong, in the order of the help text. */
 export const FAULT_KINDS = [
@@ -24,6 +25,7 @@ export const FAULT_KINDS = [
   'kill-subscribers',
   'clock-jump',
   'burst',
+  'failover',
 ] as const;
 
 /** What may go wrong. */
@@ -54,6 +56,10 @@ const OTHER_DURATION = [300, 3_000] as const;
 /** Pause from the beginning of one fault to that of the next: most overlap, some leave time to recover. */
 const SHORTEST_GAP_MS = 400;
 const LONGEST_GAP_MS = 1_600;
+
+/** How often a killed replica is started until it comes up; its store is away for a few seconds at most. */
+const MAX_STARTS = 60;
+const START_PAUSE_MS = 250;
 
 /** Jumps of a wall clock: within what a lease spans, beyond it, and beyond what a replica may be off from Redis. */
 const SKEWS_MS = [-120_000, -5_000, -700, -50, 50, 700, 5_000, 120_000] as const;
@@ -100,14 +106,16 @@ async function begin(fault: Fault, { fleet, burst }: FaultOptions): Promise<Ends
       return () => replica.signal('SIGCONT');
     case 'kill-replica':
       await replica.kill();
-      return () => replica.start();
+      return () => startAgain(replica);
     case 'freeze-redis':
-      servers.freeze();
-      return servers.thaw;
+      return servers.freeze();
     case 'kill-redis':
       return restarted(fleet, 'SIGKILL');
     case 'restart-redis':
       return restarted(fleet, 'SIGTERM');
+    case 'failover':
+      await servers.failover?.();
+      return () => undefined;
     case 'cut':
       await proxies.cut(fault.replica);
       return () => undefined;
@@ -127,6 +135,19 @@ async function begin(fault: Fault, { fleet, burst }: FaultOptions): Promise<Ends
       return () => undefined;
     default:
       return through(fleet, fault);
+  }
+}
+
+/** As a supervisor would: a service whose store is away when it starts ends at once. */
+async function startAgain(replica: Replica): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    try {
+      await replica.start();
+      return;
+    } catch (error) {
+      if (tries === MAX_STARTS) throw error;
+    }
+    await pause(START_PAUSE_MS);
   }
 }
 

@@ -34,7 +34,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
   try {
     const servers = await options.startServers();
     endings.push(servers.stop);
-    const proxies = await Proxies.open(servers.port, options.replicas);
+    const proxies = await Proxies.open(servers.ports, options.replicas);
     endings.push(() => proxies.close());
     const replicas: Replica[] = [];
     endings.push(async () => {
@@ -43,17 +43,18 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
     const dataDir = (index: number) => join(directory, `replica-${index}`);
     // The first one makes the operators' token, the sealing key before it; the others find both.
     const token = () => readFileSync(join(dataDir(0), 'operator.token'), 'utf8').trim();
-    const start = async (redisPort: number, index: number) => {
+    const start = async (ports: readonly number[], index: number) => {
+      const storeUrl = servers.url(ports);
       mkdirSync(dataDir(index), { mode: 0o700 });
       const files = { keyFile: join(directory, 'sealing.key'), logFile: join(directory, `replica-${index}.log`) };
       replicas[index] = await Replica.start(
-        { tree: options.tree, redisPort, directory: dataDir(index), ...files },
+        { tree: options.tree, storeUrl, directory: dataDir(index), ...files },
         token,
       );
     };
-    const [first = 0, ...others] = proxies.ports;
+    const [first = [], ...others] = proxies.ports;
     await start(first, 0);
-    await Promise.all(others.map((port, at) => start(port, at + 1)));
+    await Promise.all(others.map((ports, at) => start(ports, at + 1)));
     return { servers, proxies, replicas, stop };
   } catch (error) {
     await stop();

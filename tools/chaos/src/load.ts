@@ -39,6 +39,7 @@ export class Load {
   readonly #options: LoadOptions;
   readonly #running: Promise<void>[] = [];
   readonly #changing = new Set<Promise<void>>();
+  #failure: unknown;
   #isOn = true;
 
   constructor(options: LoadOptions) {
@@ -59,11 +60,12 @@ export class Load {
     this.#running.push(this.#changeOn());
   }
 
-  /** Ends; resolves when every question and change has had its answer. */
+  /** Ends; resolves when every question and change has had its answer. Rejects when one could not be made. */
   async stop(): Promise<void> {
     this.#isOn = false;
     await Promise.all(this.#running);
     await Promise.all(this.#changing);
+    if (this.#failure !== undefined) throw this.#failure;
   }
 
   /** Asks once about a secret and keeps the decision. */
@@ -117,9 +119,11 @@ export class Load {
       await pause(1_000 / changesPerSecond);
       const device = devices.pick(chance);
       if (device.busy || this.#changing.size >= MAX_CHANGES) continue;
-      const changing = this.#alone(device, () => this.#changeOnce(device)).finally(() =>
-        this.#changing.delete(changing),
-      );
+      const changing = this.#alone(device, () => this.#changeOnce(device))
+        .catch((error: unknown) => {
+          this.#failure ??= error;
+        })
+        .finally(() => this.#changing.delete(changing));
       this.#changing.add(changing);
     }
   }

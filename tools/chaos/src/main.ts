@@ -5,20 +5,19 @@ import { TREE } from './fleet.ts';
 import { mutatedTree } from './mutants.ts';
 import { textOf } from './report.ts';
 import { run } from './run.ts';
-import { startStandalone } from './servers.ts';
+import { STORES } from './servers.ts';
 
 type Flags = {
   readonly seconds: number;
   readonly seed?: number;
   readonly faults: readonly FaultKind[];
+  readonly store: keyof typeof STORES;
   readonly replicas: number;
   readonly devices: number;
   readonly changesPerSecond: number;
   readonly baseline: boolean;
   readonly json: boolean;
 };
-
-const STORES = { standalone: startStandalone };
 
 function wholeNumber(low: number, high: number): (text: string) => number {
   return (text) => {
@@ -59,10 +58,12 @@ const command = new Command('chaos')
 
 const flags = command.opts<Flags>();
 const seed = flags.seed ?? Math.floor(Math.random() * 0x1_0000_0000);
+// Only several servers have one that can take another's place.
+const kinds = flags.faults.filter((kind) => kind !== 'failover' || flags.store !== 'standalone');
 const begun = performance.now();
 const say = (line: string) =>
   process.stderr.write(`${((performance.now() - begun) / 1_000).toFixed(1).padStart(7)} ${line}\n`);
-const runOn = (tree: string) => run({ ...flags, kinds: flags.faults, seed, tree, startServers: startStandalone, say });
+const runOn = (tree: string) => run({ ...flags, kinds, seed, tree, startServers: STORES[flags.store], say });
 
 say(`seed ${seed}`);
 const report = await runOn(TREE);

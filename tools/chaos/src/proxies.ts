@@ -15,13 +15,13 @@ export type ProxyReport = { readonly number: number; readonly result: number };
 
 /** The fault proxies of a run, in a thread of their own: load on the driver does not slow what passes. */
 export class Proxies {
-  /** One port a proxy. */
-  readonly ports: readonly number[];
+  /** The ports of each proxy, in the order of the targets. */
+  readonly ports: readonly (readonly number[])[];
   readonly #worker: Worker;
   readonly #waiting = new Map<number, (result: number) => void>();
   #orders = 0;
 
-  private constructor(worker: Worker, ports: readonly number[]) {
+  private constructor(worker: Worker, ports: readonly (readonly number[])[]) {
     this.#worker = worker;
     this.ports = ports;
     worker.on('message', ({ number, result }: ProxyReport) => {
@@ -30,10 +30,10 @@ export class Proxies {
     });
   }
 
-  /** Starts so many proxies to one port. */
-  static async open(targetPort: number, count: number): Promise<Proxies> {
-    const worker = new Worker(new URL('./proxy-thread.ts', import.meta.url), { workerData: { targetPort, count } });
-    const [{ ports }] = (await once(worker, 'message')) as [{ readonly ports: readonly number[] }];
+  /** Starts so many proxies to these ports. */
+  static async open(targetPorts: readonly number[], count: number): Promise<Proxies> {
+    const worker = new Worker(new URL('./proxy-thread.ts', import.meta.url), { workerData: { targetPorts, count } });
+    const [{ ports }] = (await once(worker, 'message')) as [{ readonly ports: Proxies['ports'] }];
     return new Proxies(worker, ports);
   }
 

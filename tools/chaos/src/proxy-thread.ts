@@ -2,8 +2,8 @@ import { parentPort, workerData } from 'node:worker_threads';
 import type { ProxyOrder, ProxyReport } from './proxies.ts';
 import { FaultProxy } from './proxy.ts';
 
-const { targetPort, count } = workerData as { readonly targetPort: number; readonly count: number };
-const proxies = await Promise.all(Array.from({ length: count }, () => FaultProxy.open(targetPort, Math.random)));
+const { targetPorts, count } = workerData as { readonly targetPorts: readonly number[]; readonly count: number };
+const proxies = await Promise.all(Array.from({ length: count }, () => FaultProxy.open(targetPorts, Math.random)));
 
 function obey(order: ProxyOrder): number {
   const proxy = proxies[order.proxy];
@@ -27,4 +27,4 @@ parentPort?.on('message', (order: ProxyOrder & { readonly number: number }) => {
   const report: ProxyReport = { number: order.number, result: obey(order) };
   parentPort?.postMessage(report);
 });
-parentPort?.postMessage({ ports: proxies.map(({ port }) => port) });
+parentPort?.postMessage({ ports: proxies.map((proxy) => proxy.ports) });

@@ -24,8 +24,8 @@ beforeEach(async () => {
     });
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');
-  proxy = await FaultProxy.open((server.address() as AddressInfo).port, () => 0.5);
-  client = connect(proxy.port, '127.0.0.1');
+  proxy = await FaultProxy.open([targetPort()], () => 0.5);
+  client = connect(proxy.ports[0] ?? 0, '127.0.0.1');
   client.on('error', () => undefined);
   client.on('data', (chunk) => {
     got += chunk;
@@ -37,6 +37,8 @@ afterEach(async () => {
   await proxy.close();
   server.close();
 });
+
+const targetPort = () => (server.address() as AddressInfo).port;
 
 async function say(text: string): Promise<void> {
   client.write(text);
@@ -101,4 +103,19 @@ it('passes the end on, and cuts', async () => {
   proxy.cut();
   await ended;
   expect(client.destroyed).toBe(true);
+});
+
+it('tells its own ports for those of several servers', async () => {
+  const two = await FaultProxy.open([targetPort(), 12_345], () => 0.5);
+  const [first = 0, second = 0] = two.ports;
+  const other = connect(first, '127.0.0.1');
+  let heard = '';
+  other.on('data', (chunk) => {
+    heard += chunk;
+  });
+  other.write(`:12345\r\n$5\r\n12345\r\n127.0.0.1:${targetPort()}@1 :123456 99912345`);
+  await settle();
+  expect(heard).toBe(`<:${second}\r\n$5\r\n${second}\r\n127.0.0.1:${first}@1 :123456 99912345>`);
+  other.destroy();
+  await two.close();
 });

@@ -20,7 +20,19 @@ const MAX_LAG_MS = 300;
 /** Most bytes that wait in one direction; then the sender's own window fills, as on a real network. */
 const MAX_WAITING_BYTES = 1_048_576;
 
+/**
+ * Ports as Redis, its sentinels and its cluster nodes tell them: as integer, as text, or behind the host. Chunks this
+ * small are never split on loopback.
+ */
+const TOLD_PORT = /(127\.0\.0\.1:|\$5\r\n|:)(\d{5})(?!\d)/g;
+
 type Waiting = { readonly chunk: Buffer | undefined; dueMs: number };
+
+type PipeOptions = {
+  readonly flow: () => Flow;
+  readonly lagMs: () => number;
+  readonly translate: (chunk: Buffer) => Buffer;
+};
 
 /** One direction of one connection. The end of the stream waits in the queue like any chunk. */
 class Pipe {
@@ -28,13 +40,15 @@ class Pipe {
   readonly #to: Socket;
   readonly #flow: () => Flow;
   readonly #lagMs: () => number;
+  readonly #translate: (chunk: Buffer) => Buffer;
   readonly #queue: Waiting[] = [];
   #waitingBytes = 0;
   #lastDueMs = 0;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(from: Socket, to: Socket, options: { readonly flow: () => Flow; readonly lagMs: () => number }) {
+  constructor(from: Socket, to: Socket, options: PipeOptions) {
     this.#from = from;
+    this.#translate = options.translate;
     this.#to = to;
     this.#flow = options.flow;
     this.#lagMs = options.lagMs;
@@ -83,7 +97,7 @@ class Pipe {
     if (this.#from.isPaused() && this.#waitingBytes <= MAX_WAITING_BYTES) this.#from.resume();
     if (this.#to.destroyed) return;
     if (next.chunk === undefined) this.#to.end();
-    else this.#to.write(next.chunk);
+    else this.#to.write(this.#translate(next.chunk));
   }
 }
 
@@ -94,8 +108,12 @@ class Passage {
   readonly #upstream: Socket;
   #follows = false;
 
-  constructor(client: Socket, upstream: Socket, options: { readonly mode: () => ProxyMode; lagMs: () => number }) {
-    const { mode, lagMs } = options;
+  constructor(
+    client: Socket,
+    upstream: Socket,
+    options: Omit<PipeOptions, 'flow'> & { readonly mode: () => ProxyMode },
+  ) {
+    const { mode, lagMs, translate } = options;
     this.#client = client;
     this.#upstream = upstream;
     const flow = (way: 'toRedis' | 'toReplica') => () => (this.#isConcerned(mode()) ? mode()[way] : 'PASS');
@@ -104,8 +122,8 @@ class Passage {
       this.#follows ||= chunk.includes('subscribe');
     });
     for (const socket of [client, upstream]) socket.setNoDelay(true);
-    this.toRedis = new Pipe(client, upstream, { flow: flow('toRedis'), lagMs });
-    this.toReplica = new Pipe(upstream, client, { flow: flow('toReplica'), lagMs });
+    this.toRedis = new Pipe(client, upstream, { flow: flow('toRedis'), lagMs, translate: (chunk) => chunk });
+    this.toReplica = new Pipe(upstream, client, { flow: flow('toReplica'), lagMs, translate });
   }
 
   get follows(): boolean {
@@ -122,31 +140,40 @@ class Passage {
   }
 }
 
-/** Stands between one replica and Redis, and does to their connections what it is told. */
+/**
+ * Stands between one replica and all servers of its Redis, and does to their connections what it is told. Where there
+ * are several, it tells its own ports wherever they tell theirs: no connection goes round it.
+ */
 export class FaultProxy {
-  readonly #server: Server;
+  readonly #servers: readonly Server[];
   readonly #passages = new Set<Passage>();
   readonly #lagMs: () => number;
+  readonly #told = new Map<number, number>();
   #mode: ProxyMode = PASSING;
 
-  private constructor(server: Server, random: () => number) {
-    this.#server = server;
+  private constructor(servers: readonly Server[], random: () => number) {
+    this.#servers = servers;
     this.#lagMs = () => random() * MAX_LAG_MS;
   }
 
-  /** Listens on a free loopback port and passes everything on to this one. `random` gives numbers from 0 to 1. */
-  static async open(targetPort: number, random: () => number): Promise<FaultProxy> {
-    const server = createServer({ allowHalfOpen: true });
-    const proxy = new FaultProxy(server, random);
-    server.on('connection', (client) => proxy.#join(client, targetPort));
-    server.listen(0, '127.0.0.1');
-    await once(server, 'listening');
+  /** Listens on a free loopback port for each of these, and passes everything on to it. `random` gives 0 to 1. */
+  static async open(targetPorts: readonly number[], random: () => number): Promise<FaultProxy> {
+    const servers = targetPorts.map(() => createServer({ allowHalfOpen: true }));
+    const proxy = new FaultProxy(servers, random);
+    for (const [at, targetPort] of targetPorts.entries()) {
+      const server = servers[at];
+      if (server === undefined) continue;
+      server.on('connection', (client) => proxy.#join(client, targetPort));
+      server.listen(0, '127.0.0.1');
+      await once(server, 'listening');
+      proxy.#told.set(targetPort, (server.address() as AddressInfo).port);
+    }
     return proxy;
   }
 
-  /** Where it listens. */
-  get port(): number {
-    return (this.#server.address() as AddressInfo).port;
+  /** Where it listens, in the order of the targets. */
+  get ports(): readonly number[] {
+    return [...this.#told.values()];
   }
 
   /** From now on bytes are treated so; what waits and may pass now, passes. */
@@ -175,7 +202,7 @@ export class FaultProxy {
 
   /** Ends everything. */
   async close(): Promise<void> {
-    this.#server.close();
+    for (const server of this.#servers) server.close();
     this.cut();
     await pause(0);
   }
@@ -186,7 +213,11 @@ export class FaultProxy {
 
   #join(client: Socket, targetPort: number): void {
     const upstream = connect({ port: targetPort, host: '127.0.0.1', allowHalfOpen: true });
-    const passage = new Passage(client, upstream, { mode: () => this.#mode, lagMs: this.#lagMs });
+    const passage = new Passage(client, upstream, {
+      mode: () => this.#mode,
+      lagMs: this.#lagMs,
+      translate: (chunk) => this.#translated(chunk),
+    });
     this.#passages.add(passage);
     let open = 2;
     const closed = () => {
@@ -196,5 +227,14 @@ export class FaultProxy {
     client.on('close', closed);
     upstream.on('close', closed);
     upstream.on('error', () => client.end());
+  }
+
+  #translated(chunk: Buffer): Buffer {
+    if (this.#servers.length === 1) return chunk;
+    const text = chunk.toString('latin1');
+    const translated = text.replace(TOLD_PORT, (_, before: string, port: string) => {
+      return `${before}${this.#told.get(Number(port)) ?? port}`;
+    });
+    return translated === text ? chunk : Buffer.from(translated, 'latin1');
   }
 }

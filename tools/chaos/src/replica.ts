@@ -17,8 +17,8 @@ const CLOCK = join(import.meta.dirname, 'skewed-clock.ts');
 export type ReplicaOptions = {
   /** The source tree that it runs from. */
   readonly tree: string;
-  /** Where Redis is for it: its fault proxy. */
-  readonly redisPort: number;
+  /** Where the store is for it: behind its fault proxy. */
+  readonly storeUrl: string;
   readonly directory: string;
   readonly keyFile: string;
   /** The file that its own log goes to. */
@@ -81,8 +81,8 @@ export class Replica {
 
   /** Starts a process, after `kill`. Rejects when it does not come up. */
   async start(): Promise<void> {
-    const { tree, redisPort, directory, keyFile } = this.#options;
-    const store = ['--store', `redis://127.0.0.1:${redisPort}`, '--data-dir', directory, '--key-file', keyFile];
+    const { tree, storeUrl, directory, keyFile } = this.#options;
+    const store = ['--store', storeUrl, '--data-dir', directory, '--key-file', keyFile];
     const ports = ['--grpc', '127.0.0.1:0', '--admin', '127.0.0.1:0', '--report-decision-times', '--log-level', 'warn'];
     const main = join(tree, 'services/auth/src/main.ts');
     // A group of its own: Ctrl-C reaches the tool alone. The channel tells the child when the tool is gone.

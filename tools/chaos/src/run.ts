@@ -88,7 +88,7 @@ async function unfold(
 
 function partOf({ kind, replica }: Fault): string {
   if (kind === 'burst') return 'a device';
-  if (kind.endsWith('-redis') || kind.startsWith('pause-')) return 'Redis';
+  if (kind.endsWith('-redis') || kind === 'failover' || kind.startsWith('pause-')) return 'Redis';
   if (kind === 'kill-clients' || kind === 'kill-subscribers') return 'clients';
   const isProcess = kind === 'freeze-replica' || kind === 'kill-replica' || kind === 'clock-jump';
   return `${isProcess ? 'replica' : 'network'} ${replica}`;

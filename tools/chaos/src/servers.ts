@@ -1,17 +1,26 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
-import { startRedisServer } from '@latchkey/store-redis/testing';
+import {
+  type RedisServer,
+  startRedisCluster,
+  startRedisSentinel,
+  startRedisServer,
+} from '@latchkey/store-redis/testing';
 
 /** The Redis that the replicas share, and what can be done to it. */
 export type StoreServers = {
-  /** The port that every replica's proxy leads to. */
-  readonly port: number;
-  readonly freeze: () => void;
-  readonly thaw: () => void;
-  /** Ends it by this signal and starts it again with what lies on the disk. */
+  /** The ports that a replica may connect to; its proxy leads to each. */
+  readonly ports: readonly number[];
+  /** The store's URL for a replica that has these ports instead. */
+  readonly url: (ports: readonly number[]) => string;
+  /** Stops a primary; the function that comes back lets it go on. */
+  readonly freeze: () => Promise<() => void>;
+  /** Ends a primary by this signal and starts it again with what lies on the disk. */
   readonly restart: (signal: 'SIGKILL' | 'SIGTERM') => Promise<void>;
-  /** Sends one command past all proxies; an error reply or a server that is away is nothing to it. */
+  /** Has another server take a primary's place; undefined: there is none. */
+  readonly failover: (() => Promise<void>) | undefined;
+  /** Sends one command past all proxies to every server; an error, or a server that is away, is nothing to it. */
   readonly command: (line: string) => Promise<void>;
   readonly stop: () => Promise<void>;
 };
@@ -22,27 +31,97 @@ const COMMAND_DEADLINE_MS = 1_000;
 /** How long Redis is away in a restart: enough for replicas to notice and to try in vain. */
 const AWAY_MS = 300;
 
+/**
+ * A primary that no replica follows refuses writes and heartbeats, so that its leases end before another takes over;
+ * that takes up to three seconds, and the takeover must come after it.
+ */
+const FENCE = ['--min-replicas-to-write', '1', '--min-replicas-max-lag', '2', '--repl-ping-replica-period', '1'];
+const DOWN_AFTER_MS = 5_000;
+
+/** What the replicas may share, by the name of the option. */
+export const STORES = { standalone: startStandalone, sentinel: startWithSentinels, cluster: startCluster };
+
 /** One Redis with `appendfsync always`. */
 export async function startStandalone(): Promise<StoreServers> {
   const server = await startRedisServer({ appendfsync: 'always' });
   return {
-    port: server.port,
-    freeze: () => server.signal('SIGSTOP'),
-    thaw: () => server.signal('SIGCONT'),
+    ports: [server.port],
+    url: ([port]) => `redis://127.0.0.1:${port}`,
+    ...actsOn([server], async () => server),
+    failover: undefined,
+    stop: server.stop,
+  };
+}
+
+async function startWithSentinels(): Promise<StoreServers> {
+  const { sentinels, servers, master, stop } = await startRedisSentinel({ downAfterMs: DOWN_AFTER_MS, args: FENCE });
+  return {
+    ports: [...sentinels, ...servers].map(({ port }) => port),
+    url: (ports) => `redis-sentinel://${hosts(ports.slice(0, sentinels.length))}/latchkey`,
+    ...actsOn(servers, master),
+    failover: async () => {
+      const old = await master();
+      // The sentinel asks the master nothing: one that is healthy is replaced too, and follows the next.
+      await Promise.all(sentinels.slice(0, 1).map(({ port }) => send(port, 'SENTINEL FAILOVER latchkey')));
+      for (let looks = 0; looks < 100 && (await master()) === old; looks++) await pause(100);
+    },
+    stop,
+  };
+}
+
+async function startCluster(): Promise<StoreServers> {
+  const cluster = await startRedisCluster({ nodeTimeoutMs: DOWN_AFTER_MS, args: FENCE });
+  const { nodes, primaries, failover, stop } = cluster;
+  const ports = nodes.map(({ port }) => port);
+  let turn = 0;
+  const primary = async () => {
+    turn += 1;
+    const all = await primaries();
+    const one = all[turn % all.length];
+    if (one === undefined) throw new Error('the Cluster has no primary');
+    return one;
+  };
+  return {
+    ports,
+    url: (mine) => `redis-cluster://${hosts(mine)}`,
+    ...actsOn(nodes, primary),
+    failover: async () => {
+      await failover(await primary()).catch(() => undefined); // its replica is behind, or away
+    },
+    stop,
+  };
+}
+
+function hosts(ports: readonly number[]): string {
+  return ports.map((port) => `127.0.0.1:${port}`).join(',');
+}
+
+function actsOn(
+  servers: readonly RedisServer[],
+  primary: () => Promise<RedisServer>,
+): Pick<StoreServers, 'freeze' | 'restart' | 'command'> {
+  return {
+    freeze: async () => {
+      const server = await primary();
+      server.signal('SIGSTOP');
+      return () => server.signal('SIGCONT');
+    },
     restart: async (signal) => {
+      const server = await primary();
       server.signal('SIGCONT');
       server.signal(signal);
       await pause(AWAY_MS);
       await server.restart();
     },
-    command: (line) => command(server.port, line),
-    stop: server.stop,
+    command: async (line) => {
+      await Promise.all(servers.map(({ port }) => send(port, line)));
+    },
   };
 }
 
-async function command(port: number, line: string): Promise<void> {
+async function send(port: number, line: string): Promise<void> {
   const socket = connect(port, '127.0.0.1');
-  socket.on('error', () => undefined); // Redis is away
+  socket.on('error', () => undefined); // the server is away
   socket.write(`${line}\r\n`);
   await Promise.race([once(socket, 'data').catch(() => undefined), pause(COMMAND_DEADLINE_MS)]);
   socket.destroy();
