@@ -8,7 +8,7 @@ import {
   SettingsError,
   serviceCommand,
 } from '@latchkey/runtime';
-import { Option } from 'commander';
+import { type Command, Option } from 'commander';
 import type { KeySource } from './keys.ts';
 
 /** All that an operator can set. */
@@ -105,6 +105,19 @@ export function readConfig(argv: readonly string[], sealingKeys: string | undefi
       false,
     )
     .option('--require-trusted-ca', 'demand a chain to a trusted CA from every certificate', false)
+    .option(
+      '--report-decision-times',
+      'send the moment of each decision as trailing metadata, for the chaos tool; no one else needs it',
+      false,
+    )
+    .option('--insecure-listen', 'allow listeners that other machines can reach', false);
+  addLimits(command).parse(argv, { from: 'user' });
+  return fromFlags(command.opts<Flags>(), sealingKeys);
+}
+
+/** Options that are numbers. */
+function addLimits(command: Command): Command {
+  return command
     .addOption(
       numberOption('--timestamp-early-minutes <n>', 'how long before its hour a checked timestamp passes', {
         fallback: HOUR_MINUTES,
@@ -132,15 +145,7 @@ export function readConfig(argv: readonly string[], sealingKeys: string | undefi
         min: 0,
         max: 8_760,
       }),
-    )
-    .option(
-      '--report-decision-times',
-      'send the moment of each decision as trailing metadata, for the chaos tool; no one else needs it',
-      false,
-    )
-    .option('--insecure-listen', 'allow listeners that other machines can reach', false);
-  command.parse(argv, { from: 'user' });
-  return fromFlags(command.opts<Flags>(), sealingKeys);
+    );
 }
 
 function fromFlags(flags: Flags, sealingKeys: string | undefined): Config {

@@ -1,4 +1,4 @@
-import { createDevice, isRefusal } from '@latchkey/credential';
+import { createDevice, isRefusal, noteSuccess } from '@latchkey/credential';
 import {
   CREDENTIAL_ID_BYTES,
   type DeviceId,
@@ -16,7 +16,7 @@ import { secretOf } from './devices.ts';
 const LEASE_MS = 86_400_000;
 
 /**
- * A store of activated secret devices that makes each record when it is read: sealed and opened by the real codec, so
+ * A store of secret devices in use that makes each record when it is read: sealed and opened by the real codec, so
  * that it lies in memory as a real one does. Nothing can be written.
  */
 export function recordSource(indexOf: (deviceId: DeviceId) => number): Store {
@@ -54,9 +54,11 @@ export function recordSource(indexOf: (deviceId: DeviceId) => number): Store {
 
 function newState(deviceId: DeviceId, secret: string) {
   const nowMs = systemClock.now();
-  const primary = { credentialId: toCredentialId(systemRandom(CREDENTIAL_ID_BYTES)), secret: new Secret(secret) };
+  const credentialId = toCredentialId(systemRandom(CREDENTIAL_ID_BYTES));
+  const primary = { credentialId, secret: new Secret(secret) };
   const credential = { kind: 'SECRET', format: 'TEXT', primary } as const;
   const state = createDevice({ deviceId, nowMs, activationTimeoutS: 0, credential });
   if (isRefusal(state)) throw new Error(`a device that cannot be: ${state.refused}`);
-  return { ...state, activatedAtMs: nowMs };
+  const first = { kind: 'GRANT', slot: 'PRIMARY', credentialId, activate: true, firstUse: true } as const;
+  return noteSuccess(state, { ...first, retires: undefined, expiresAtMs: undefined }, nowMs);
 }
