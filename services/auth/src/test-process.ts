@@ -5,10 +5,19 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { create } from '@bufbuild/protobuf';
 import { createClient, type Interceptor } from '@connectrpc/connect';
 import { createConnectTransport } from '@connectrpc/connect-node';
 import { Client, credentials } from '@grpc/grpc-js';
-import { AuthenticationService, CertificateService, CredentialService, DeviceService } from '@latchkey/protocol/v1';
+import {
+  type AuthenticateRequest,
+  AuthenticateRequestSchema,
+  AuthenticationService,
+  CertificateService,
+  CredentialService,
+  DeviceService,
+  Protocol,
+} from '@latchkey/protocol/v1';
 import { type UnaryMethod, unaryMethod } from '@latchkey/rpc';
 
 /** A started service, or one that has refused to start. */
@@ -94,4 +103,13 @@ export function operatorOf(ready: AuthProcess['ready']): Clients {
 export async function freshDirectory(): Promise<{ readonly path: string; readonly remove: () => Promise<void> }> {
   const path = await mkdtemp(join(tmpdir(), 'latchkey-auth-'));
   return { path, remove: () => rm(path, { recursive: true, force: true }) };
+}
+
+/** An attempt over MQTT with a secret in clear. */
+export function attempt(deviceId: string, secret: string): AuthenticateRequest {
+  return create(AuthenticateRequestSchema, {
+    deviceId,
+    protocol: Protocol.MQTT,
+    proof: { kind: { case: 'secret', value: { secret } } },
+  });
 }
