@@ -46,7 +46,10 @@ export async function startProcess(args: readonly string[], env: NodeJS.ProcessE
   child.stderr?.on('data', (chunk: Buffer) => {
     log += chunk.toString();
   });
-  const exit = once(child, 'close').then(([code]) => code as number | null);
+  // Not its 'close': that never comes once the channel was disconnected from this side.
+  const exit = Promise.all([once(child, 'exit'), once(child.stderr as NodeJS.ReadableStream, 'close')]).then(
+    ([[code]]) => code as number | null,
+  );
   const lines = createInterface({ input: child.stdout as NodeJS.ReadableStream });
   const line = await Promise.race([once(lines, 'line').then(([text]) => text as string), exit.then(() => undefined)]);
   return {
