@@ -3,12 +3,11 @@ import {
   type DescMessage,
   type DescMethod,
   type DescService,
-  fromBinary,
   type MessageShape,
   toBinary,
 } from '@bufbuild/protobuf';
 import type { GenService, GenServiceMethods } from '@bufbuild/protobuf/codegenv2';
-import { type DescriptorProto, FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt';
+import { FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt';
 import {
   type handleServerStreamingCall,
   type handleUnaryCall,
@@ -151,27 +150,7 @@ export function addReflection(server: Server, services: readonly DescService[]):
 /** The health service comes from proto-loader, whose method definitions carry their encoded descriptors. */
 function healthDescriptors(): readonly Buffer[] {
   const { Check } = healthService as unknown as Record<'Check', { requestType: { fileDescriptorProtos: Buffer[] } }>;
-  return Check.requestType.fileDescriptorProtos.map((bytes) => {
-    const file = fromBinary(FileDescriptorProtoSchema, bytes);
-    file.syntax = 'proto3';
-    for (const message of file.messageType) resolveTypes(message, file.package);
-    return Buffer.from(toBinary(FileDescriptorProtoSchema, file));
-  });
-}
-
-/** proto-loader leaves type names relative, which strict clients (buf) do not resolve: they then see no health service. */
-function resolveTypes(message: DescriptorProto, scope: string): void {
-  const own = `${scope}.${message.name}`;
-  const inner = new Set([...message.nestedType, ...message.enumType].map(({ name }) => name));
-  for (const field of message.field) {
-    if (field.typeName === '' || field.typeName.startsWith('.')) continue;
-    field.typeName = `.${inner.has(field.typeName) ? own : scope}.${field.typeName}`;
-  }
-  for (const nested of message.nestedType) {
-    for (const field of nested.field) {
-      if (field.typeName !== '' && !field.typeName.startsWith('.')) field.typeName = `.${scope}.${field.typeName}`;
-    }
-  }
+  return Check.requestType.fileDescriptorProtos;
 }
 
 function collectFiles(file: DescFile, into: Set<DescFile>): void {
