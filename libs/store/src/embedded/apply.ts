@@ -35,21 +35,29 @@ export function replayedFrom(row: Row, key: string): Replayed {
 export const SELECT_REPLAY =
   'SELECT parameters, credential_id, revision FROM replays WHERE device_id = ? AND key = ? AND written_ms > ?';
 
+function statementsOf(database: DatabaseSync) {
+  return {
+    selectRecord: database.prepare('SELECT record FROM devices WHERE id = ?'),
+    putRecord: database.prepare('INSERT OR REPLACE INTO devices (id, record, due_ms) VALUES (?, ?, ?)'),
+    resealRecord: database.prepare('UPDATE devices SET record = ? WHERE id = ?'),
+    deleteRecord: database.prepare('DELETE FROM devices WHERE id = ?'),
+    selectEnd: database.prepare('SELECT coalesce(max(position), 0) AS position FROM log'),
+    append: database.prepare('INSERT INTO log VALUES (?, ?, ?, ?, ?, ?)'),
+    trim: database.prepare('DELETE FROM log WHERE position <= ?'),
+    selectReplay: database.prepare(SELECT_REPLAY),
+    putReplay: database.prepare('INSERT OR REPLACE INTO replays VALUES (?, ?, ?, ?, ?, ?)'),
+    expireReplays: database.prepare('DELETE FROM replays WHERE written_ms <= ?'),
+    keep: database.prepare('INSERT OR IGNORE INTO kept VALUES (?, ?)'),
+    selectKept: database.prepare('SELECT value FROM kept WHERE name = ?'),
+    forget: database.prepare('DELETE FROM kept WHERE name = ?'),
+  };
+}
+
 /** Makes the function that carries out commands, in order, in one transaction: all of them or, when it throws, none. */
 export function makeApply(database: DatabaseSync): (commands: readonly Command[]) => readonly Outcome[] {
-  const selectRecord = database.prepare('SELECT record FROM devices WHERE id = ?');
-  const putRecord = database.prepare('INSERT OR REPLACE INTO devices (id, record, due_ms) VALUES (?, ?, ?)');
-  const resealRecord = database.prepare('UPDATE devices SET record = ? WHERE id = ?');
-  const deleteRecord = database.prepare('DELETE FROM devices WHERE id = ?');
-  const selectEnd = database.prepare('SELECT coalesce(max(position), 0) AS position FROM log');
-  const append = database.prepare('INSERT INTO log VALUES (?, ?, ?, ?, ?, ?)');
-  const trim = database.prepare('DELETE FROM log WHERE position <= ?');
-  const selectReplay = database.prepare(SELECT_REPLAY);
-  const putReplay = database.prepare('INSERT OR REPLACE INTO replays VALUES (?, ?, ?, ?, ?, ?)');
-  const expireReplays = database.prepare('DELETE FROM replays WHERE written_ms <= ?');
-  const keep = database.prepare('INSERT OR IGNORE INTO kept VALUES (?, ?)');
-  const selectKept = database.prepare('SELECT value FROM kept WHERE name = ?');
-  const forget = database.prepare('DELETE FROM kept WHERE name = ?');
+  const sql = statementsOf(database);
+  const { selectRecord, putRecord, resealRecord, deleteRecord, selectEnd, append, trim } = sql;
+  const { selectReplay, putReplay, expireReplays, keep, selectKept, forget } = sql;
 
   function header(deviceId: DeviceId): { readonly revision: Revision; readonly sessionsClosedAt: Revision } {
     const row = selectRecord.get(deviceId);
