@@ -18,7 +18,7 @@ import { listenForGateways } from './gateway-listener.ts';
 import { loadKeys, reloadKeys } from './keys.ts';
 import { cacheMetrics, callMetrics, decisionMetrics } from './metrics.ts';
 import { prepareToken } from './operator.ts';
-import { liveKeyring, resealAll, rotate } from './rotation.ts';
+import { type LiveKeyring, liveKeyring, resealAll, rotate } from './rotation.ts';
 import { startSweeper } from './sweeper.ts';
 import { createWatch } from './watch.ts';
 
@@ -31,20 +31,7 @@ const random = systemRandom;
 /** Builds the auth service from top to bottom and starts it. Rejects with a SettingsError when the settings cannot be. */
 export async function startAuth(config: Config, log: Log): Promise<Running> {
   mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
-  const { keyring, undo } = await loadKeys(config.keys, random);
-  const live = liveKeyring(keyring);
-  const store = await openStore(config, live.keyring, log).catch((error: unknown) => {
-    // Only what the operator has to set right undoes the keys: if the store is just in use, its user may have read them.
-    if (error instanceof RedisUrlError) undo();
-    throw settingsError(error);
-  });
-  try {
-    await checkKeys(store, keyring);
-  } catch (error) {
-    if (error instanceof KeyMismatch) undo(); // a key file made for this start does not belong to the store
-    await store.close();
-    throw settingsError(error);
-  }
+  const { store, live } = await openWithKeys(config, log);
   const renew = config.newOperatorToken;
   const token = await prepareToken({ store, dataDir: config.dataDir, random, renew });
   log.info({ origin: token.origin, file: token.file }, 'operator token');
@@ -88,7 +75,7 @@ export async function startAuth(config: Config, log: Log): Promise<Running> {
   gateways.health.set('', true);
   gateways.health.set(AuthenticationService, true);
   const stopSweeper = startSweeper({ store, clock, log });
-  const resealed = resealAll(store, keyring, log).catch((error: unknown) =>
+  const resealed = resealAll(store, live.keyring, log).catch((error: unknown) =>
     log.error({ err: error }, 're-sealing stopped; the next start goes on'),
   );
   const rotation = async () => rotate({ store, live, next: await reloadKeys(config.keys), log });
@@ -111,6 +98,25 @@ export async function startAuth(config: Config, log: Log): Promise<Running> {
       await store.close();
     },
   };
+}
+
+/** Opens the store under its keys, and undoes a key file that was made for a store which has others. */
+async function openWithKeys(config: Config, log: Log): Promise<{ readonly store: Store; readonly live: LiveKeyring }> {
+  const { keyring, undo } = await loadKeys(config.keys, random);
+  const live = liveKeyring(keyring);
+  const store = await openStore(config, live.keyring, log).catch((error: unknown) => {
+    // Only what the operator has to set right undoes the keys: if the store is just in use, its user may have read them.
+    if (error instanceof RedisUrlError) undo();
+    throw settingsError(error);
+  });
+  try {
+    await checkKeys(store, keyring);
+  } catch (error) {
+    if (error instanceof KeyMismatch) undo(); // a key file made for this start does not belong to the store
+    await store.close();
+    throw settingsError(error);
+  }
+  return { store, live };
 }
 
 function openStore(config: Config, keyring: Keyring, log: Log): Promise<Store> {
