@@ -56,7 +56,7 @@ describe('a launched system', () => {
     const processes = descendantsOf(system.launcher.pid);
     expect(processes).toHaveLength(2);
     expect(await system.stop()).toBe(0);
-    await link.closed;
+    await link.closed();
     expect(processes.filter(isRunning)).toEqual([]);
   });
 });

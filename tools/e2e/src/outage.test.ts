@@ -46,7 +46,7 @@ describe.concurrent.for(STORES)('over the %s store', (store) => {
       await until(() => dial(system.mqtt, login('other', SECRET)), 4, [3]);
       await link.publish();
       await freeze(system, 'patient');
-      await link.closed; // and the gateway follows the changes again
+      await link.closed(); // and the gateway follows the changes again
       expect(await mosquitto(system.mqtt, right)).toBe(5);
       await unfreeze(system, 'patient');
     }

@@ -70,7 +70,7 @@ async function secondaryIsReset(system: System): Promise<void> {
   expect(old.isOpen()).toBe(true);
 
   const fresh = await dialIn(system.mqtt, login('second', secret));
-  await old.closed; // one link per device, the new one wins
+  await old.closed(); // one link per device, the new one wins
   await fresh.publish();
   await fresh.close();
   expect(await mosquitto(system.mqtt, login('second', SECRET))).toBe(0);
@@ -96,7 +96,7 @@ async function resetByForce(system: System): Promise<void> {
   const value = ['--value', 'second-secret'];
   const reset = await cli(system, ...RESET, 'forced', '--slot', 'secondary', ...value, '--force-disconnect');
   expect(reset).toMatchObject({ credential: { state: 'SLOT_STATE_SET' }, revision: expect.any(String) });
-  await link.closed;
+  await link.closed();
   await other.publish();
   await other.close();
   expect(await mosquitto(system.mqtt, login('forced', SECRET))).toBe(0);
@@ -107,7 +107,7 @@ async function frozen(system: System): Promise<void> {
   const right = await registered(system, 'frozen');
   const link = await dialIn(system.mqtt, right);
   await cli(system, 'device', 'freeze', 'frozen');
-  await link.closed;
+  await link.closed();
   expect(await mosquitto(system.mqtt, right)).toBe(5);
   expect(await dial(system.mqtt, right)).toBe(5);
   expect(await mosquitto(system.mqtt, login('frozen', 'not-the-secret'))).toBe(4);
@@ -120,7 +120,7 @@ async function deleted(system: System): Promise<void> {
   const right = await registered(system, 'deleted');
   const link = await dialIn(system.mqtt, right);
   await cli(system, 'device', 'delete', 'deleted');
-  await link.closed;
+  await link.closed();
   expect(await mosquitto(system.mqtt, right)).toBe(4);
   await expect(deviceOf(system, 'deleted')).rejects.toThrow('not_found');
   await register(system, 'deleted', 'second-secret');
@@ -215,6 +215,6 @@ async function changesAreHeard(system: System, name: string): Promise<void> {
   const witness = `${name}-witness`;
   const link = await dialIn(system.mqtt, await registered(system, witness));
   await freeze(system, witness);
-  await link.closed;
+  await link.closed();
   await remove(system, witness);
 }
