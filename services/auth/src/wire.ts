@@ -25,6 +25,9 @@ import { createWatch } from './watch.ts';
 /** How long calls under way may go on once the service stops: a gateway's own deadline is shorter. */
 const DRAIN_MS = 3_000;
 
+/** A store that is away fails every question: one line in this time tells as much, with the number of those left out. */
+const FAILURE_LOG_GAP_MS = 1_000;
+
 const clock = systemClock;
 const random = systemRandom;
 
@@ -138,9 +141,19 @@ function settingsError(error: unknown): unknown {
 }
 
 function logging(observe: CallObserver, log: Log): CallObserver {
+  let saidMs = Number.NEGATIVE_INFINITY;
+  let unsaid = 0;
   return (call) => {
     observe(call);
-    if (call.hidden !== undefined) log.error({ err: call.hidden, method: call.method }, 'a call failed');
+    if (call.hidden === undefined) return;
+    const nowMs = clock.monotonic();
+    if (nowMs - saidMs < FAILURE_LOG_GAP_MS) {
+      unsaid += 1;
+      return;
+    }
+    log.error({ err: call.hidden, method: call.method, unsaid }, 'a call failed');
+    saidMs = nowMs;
+    unsaid = 0;
   };
 }
 
