@@ -113,16 +113,18 @@ export function makeApply(database: DatabaseSync): (commands: readonly Command[]
     }
   }
 
-  return (commands) => {
-    database.exec('BEGIN IMMEDIATE');
-    try {
-      const outcomes = commands.map(apply);
-      database.exec('COMMIT');
-      return outcomes;
-    } catch (error) {
-      // SQLite has rolled back by itself after some errors; then this would throw and hide the cause.
-      if (database.isTransaction) database.exec('ROLLBACK');
-      throw error;
-    }
-  };
+  return (commands) => inTransaction(database, () => commands.map(apply));
+}
+
+function inTransaction<T>(database: DatabaseSync, work: () => T): T {
+  database.exec('BEGIN IMMEDIATE');
+  try {
+    const outcome = work();
+    database.exec('COMMIT');
+    return outcome;
+  } catch (error) {
+    // SQLite has rolled back by itself after some errors; then this would throw and hide the cause.
+    if (database.isTransaction) database.exec('ROLLBACK');
+    throw error;
+  }
 }
