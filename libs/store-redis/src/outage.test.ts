@@ -80,12 +80,15 @@ test('connections that are cut again and again lose no change and double none', 
 });
 
 test('a short cut is bridged: calls wait for the new connection', async () => {
-  await store.write(writeOf(device('a')));
+  const told: string[] = [];
+  const cut = await openOn(server, keyring, told);
+  await cut.write(writeOf(device('a')));
   await withClient(server, (command) => command('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes'));
   await withClient(server, (command) => command('CLIENT', 'KILL', 'TYPE', 'pubsub', 'SKIPME', 'yes'));
-  await expect.poll(() => store.lease.holds()).toBe(false);
-  expect((await store.write(writeOf(device('b')))).outcome).toBe('WRITTEN');
-  expect(await store.read(device('a'))).toMatchObject({ deviceId: 'a' });
+  await expect.poll(() => told.filter((message) => message === 'Redis connection lost').length).toBe(2);
+  expect((await cut.write(writeOf(device('b')))).outcome).toBe('WRITTEN');
+  expect(await cut.read(device('a'))).toMatchObject({ deviceId: 'a' });
+  await cut.close();
 });
 
 test('when the log no longer shows what was missed, listeners hear that changes are lost', async () => {
