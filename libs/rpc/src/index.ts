@@ -6,7 +6,7 @@ export {
   addService,
   type CallObserver,
   type Handlers,
-  type Health,
+  type HealthSwitch,
   refuseStream,
   type ServerOptions,
 } from './server.ts';

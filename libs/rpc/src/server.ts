@@ -19,7 +19,8 @@ import {
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
 import { ReflectionService } from '@grpc/reflection';
-import { HealthImplementation, service as healthService } from 'grpc-health-check';
+import { Health } from '@latchkey/protocol/health';
+import { HealthImplementation } from 'grpc-health-check';
 import { type ErrorTranslation, type RpcError, visibleError } from './error.ts';
 import { serviceDefinition } from './service.ts';
 
@@ -123,10 +124,10 @@ function streamingCall(
 }
 
 /** Says whether a service can do its work: `''` is the whole server. */
-export type Health = { readonly set: (service: '' | DescService, serving: boolean) => void };
+export type HealthSwitch = { readonly set: (service: '' | DescService, serving: boolean) => void };
 
 /** Adds grpc.health.v1.Health, with every service NOT_SERVING until it is set. */
-export function addHealth(server: Server, services: readonly DescService[]): Health {
+export function addHealth(server: Server, services: readonly DescService[]): HealthSwitch {
   const health = new HealthImplementation(
     Object.fromEntries(['', ...services.map(({ typeName }) => typeName)].map((name) => [name, 'NOT_SERVING'])),
   );
@@ -140,20 +141,13 @@ export function addHealth(server: Server, services: readonly DescService[]): Hea
 /** Adds server reflection, health included, so that generic clients can list and call the methods. */
 export function addReflection(server: Server, services: readonly DescService[]): void {
   const files = new Set<DescFile>();
-  for (const service of services) collectFiles(service.file, files);
-  const ours = [...files].map((file) => Buffer.from(toBinary(FileDescriptorProtoSchema, file.proto)));
-  const fileDescriptorProtos = [...ours, ...healthDescriptors()];
+  for (const service of [...services, Health]) collectFiles(service.file, files);
+  const fileDescriptorProtos = [...files].map((file) => Buffer.from(toBinary(FileDescriptorProtoSchema, file.proto)));
   // ReflectionService is typed for proto-loader's package definitions, but reads only these descriptors.
   const definitions = { services: { fileDescriptorProtos } } as unknown as ConstructorParameters<
     typeof ReflectionService
   >[0];
   new ReflectionService(definitions).addToServer(server);
-}
-
-/** The health service comes from proto-loader, whose method definitions carry their encoded descriptors. */
-function healthDescriptors(): readonly Buffer[] {
-  const { Check } = healthService as unknown as Record<'Check', { requestType: { fileDescriptorProtos: Buffer[] } }>;
-  return Check.requestType.fileDescriptorProtos;
 }
 
 function collectFiles(file: DescFile, into: Set<DescFile>): void {

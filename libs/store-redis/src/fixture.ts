@@ -25,9 +25,10 @@ export function newKeyring(): Keyring {
   return parseKeyring(generateKeyLine('test', systemRandom));
 }
 
-/** Opens the store of a test server. */
-export function openOn(server: { readonly url: string }, keyring: Keyring): Promise<Store> {
-  return openRedisStore({ url: server.url, keyring, clock: systemClock, random: systemRandom });
+/** Opens the store of a test server; `told` gets what it logs. */
+export function openOn(server: { readonly url: string }, keyring: Keyring, told: string[] = []): Promise<Store> {
+  const log = (message: string) => void told.push(message);
+  return openRedisStore({ url: server.url, keyring, clock: systemClock, random: systemRandom, log });
 }
 
 /** The keys of the only shard of a single server. */

@@ -1,6 +1,13 @@
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { AuthenticationService } from '@latchkey/protocol/v1';
-import { addHealth, addReflection, addService, type Handlers, type Health, type ServerOptions } from '@latchkey/rpc';
+import {
+  addHealth,
+  addReflection,
+  addService,
+  type Handlers,
+  type HealthSwitch,
+  type ServerOptions,
+} from '@latchkey/rpc';
 import { type Address, formatAddress, SettingsError } from '@latchkey/runtime';
 
 /** Longest request: a certificate chain of eight times 16 KiB and some more. */
@@ -13,7 +20,7 @@ const KEEPALIVE_TIMEOUT_MS = 10_000;
 /** The listener for gateways. */
 export type GatewayListener = {
   readonly address: Address;
-  readonly health: Health;
+  readonly health: HealthSwitch;
   /** Ends calls as they finish; those that do not within `deadlineMs` are cut. */
   readonly stop: (deadlineMs: number) => Promise<void>;
 };

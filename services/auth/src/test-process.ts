@@ -5,10 +5,19 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { create } from '@bufbuild/protobuf';
 import { createClient, type Interceptor } from '@connectrpc/connect';
 import { createConnectTransport } from '@connectrpc/connect-node';
 import { Client, credentials } from '@grpc/grpc-js';
-import { AuthenticationService, CertificateService, CredentialService, DeviceService } from '@latchkey/protocol/v1';
+import {
+  type AuthenticateRequest,
+  AuthenticateRequestSchema,
+  AuthenticationService,
+  CertificateService,
+  CredentialService,
+  DeviceService,
+  Protocol,
+} from '@latchkey/protocol/v1';
 import { type UnaryMethod, unaryMethod } from '@latchkey/rpc';
 
 /** A started service, or one that has refused to start. */
@@ -37,7 +46,10 @@ export async function startProcess(args: readonly string[], env: NodeJS.ProcessE
   child.stderr?.on('data', (chunk: Buffer) => {
     log += chunk.toString();
   });
-  const exit = once(child, 'close').then(([code]) => code as number | null);
+  // Not its 'close': that never comes once the channel was disconnected from this side.
+  const exit = Promise.all([once(child, 'exit'), once(child.stderr as NodeJS.ReadableStream, 'close')]).then(
+    ([[code]]) => code as number | null,
+  );
   const lines = createInterface({ input: child.stdout as NodeJS.ReadableStream });
   const line = await Promise.race([once(lines, 'line').then(([text]) => text as string), exit.then(() => undefined)]);
   return {
@@ -94,4 +106,13 @@ export function operatorOf(ready: AuthProcess['ready']): Clients {
 export async function freshDirectory(): Promise<{ readonly path: string; readonly remove: () => Promise<void> }> {
   const path = await mkdtemp(join(tmpdir(), 'latchkey-auth-'));
   return { path, remove: () => rm(path, { recursive: true, force: true }) };
+}
+
+/** An attempt over MQTT with a secret in clear. */
+export function attempt(deviceId: string, secret: string): AuthenticateRequest {
+  return create(AuthenticateRequestSchema, {
+    deviceId,
+    protocol: Protocol.MQTT,
+    proof: { kind: { case: 'secret', value: { secret } } },
+  });
 }

@@ -19,12 +19,15 @@ import { listenForGateways } from './gateway-listener.ts';
 import { loadKeys, reloadKeys } from './keys.ts';
 import { cacheMetrics, callMetrics, decisionMetrics, storeMetrics } from './metrics.ts';
 import { prepareToken } from './operator.ts';
-import { liveKeyring, resealAll, rotate } from './rotation.ts';
+import { type LiveKeyring, liveKeyring, resealAll, rotate } from './rotation.ts';
 import { startSweeper } from './sweeper.ts';
 import { createWatch } from './watch.ts';
 
 /** How long calls under way may go on once the service stops: a gateway's own deadline is shorter. */
 const DRAIN_MS = 3_000;
+
+/** A store that is away fails every question: one line in this time tells as much, with the number of those left out. */
+const FAILURE_LOG_GAP_MS = 1_000;
 
 const clock = systemClock;
 const random = systemRandom;
@@ -32,42 +35,14 @@ const random = systemRandom;
 /** Builds the auth service from top to bottom and starts it. Rejects with a SettingsError when the settings cannot be. */
 export async function startAuth(config: Config, log: Log): Promise<Running> {
   mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
-  const { keyring, undo } = await loadKeys(config.keys, random);
-  const live = liveKeyring(keyring);
-  const store = await openStore(config, live.keyring, log).catch((error: unknown) => {
-    // Only what the operator has to set right undoes the keys: if the store is just in use, its user may have read them.
-    if (error instanceof RedisUrlError) undo();
-    throw settingsError(error);
-  });
-  try {
-    await checkKeys(store, keyring);
-  } catch (error) {
-    if (error instanceof KeyMismatch) undo(); // a key file made for this start does not belong to the store
-    await store.close();
-    throw settingsError(error);
-  }
+  const { store, live } = await openWithKeys(config, log);
   const renew = config.newOperatorToken;
   const token = await prepareToken({ store, dataDir: config.dataDir, random, renew });
   log.info({ origin: token.origin, file: token.file }, 'operator token');
 
   const registry = createRegistry('auth');
   const observe = callMetrics(registry);
-  const noted = config.reportDecisionTimes
-    ? noteDecisions(store.lease, () => process.hrtime.bigint() / 1_000n)
-    : undefined;
-  const verifier = new Verifier({
-    store: noted === undefined ? store : { ...store, lease: noted.lease },
-    clock,
-    random,
-    settings: {
-      ...DEFAULT_SETTINGS,
-      timestampWindow: config.timestampWindow,
-      requireTrustedCa: config.requireTrustedCa,
-    },
-    trustedCas: () => [], // until CAs can be registered, no certificate binds
-    maxRecords: config.maxCachedDevices,
-    reportFailed: (error) => log.warn({ err: error }, 'last uses are told to the store later'),
-  });
+  const { verifier, noted } = makeVerifier(config, store, log);
   await verifier.start();
   const watch = createWatch(store, log);
   cacheMetrics(registry, verifier, watch.count);
@@ -95,7 +70,7 @@ export async function startAuth(config: Config, log: Log): Promise<Running> {
   gateways.health.set('', true);
   gateways.health.set(AuthenticationService, true);
   const stopSweeper = startSweeper({ store, clock, log });
-  const resealed = resealAll(store, keyring, log).catch((error: unknown) =>
+  const resealed = resealAll(store, live.keyring, log).catch((error: unknown) =>
     log.error({ err: error }, 're-sealing stopped; the next start goes on'),
   );
   const rotation = async () => rotate({ store, live, next: await reloadKeys(config.keys), log });
@@ -120,6 +95,42 @@ export async function startAuth(config: Config, log: Log): Promise<Running> {
   };
 }
 
+function makeVerifier(config: Config, store: Store, log: Log) {
+  const noted = config.reportDecisionTimes
+    ? noteDecisions(store.lease, () => process.hrtime.bigint() / 1_000n)
+    : undefined;
+  const { timestampWindow, requireTrustedCa } = config;
+  const verifier = new Verifier({
+    store: noted === undefined ? store : { ...store, lease: noted.lease },
+    clock,
+    random,
+    settings: { ...DEFAULT_SETTINGS, timestampWindow, requireTrustedCa },
+    trustedCas: () => [], // until CAs can be registered, no certificate binds
+    maxRecords: config.maxCachedDevices,
+    reportFailed: (error) => log.warn({ err: error }, 'last uses are told to the store later'),
+  });
+  return { verifier, noted };
+}
+
+/** Opens the store under its keys, and undoes a key file that was made for a store which has others. */
+async function openWithKeys(config: Config, log: Log): Promise<{ readonly store: Store; readonly live: LiveKeyring }> {
+  const { keyring, undo } = await loadKeys(config.keys, random);
+  const live = liveKeyring(keyring);
+  const store = await openStore(config, live.keyring, log).catch((error: unknown) => {
+    // Only what the operator has to set right undoes the keys: if the store is just in use, its user may have read them.
+    if (error instanceof RedisUrlError) undo();
+    throw settingsError(error);
+  });
+  try {
+    await checkKeys(store, keyring);
+  } catch (error) {
+    if (error instanceof KeyMismatch) undo(); // a key file made for this start does not belong to the store
+    await store.close();
+    throw settingsError(error);
+  }
+  return { store, live };
+}
+
 function openStore(config: Config, keyring: Keyring, log: Log): Promise<Store> {
   if (config.redisUrl === undefined)
     return openEmbeddedStore({ directory: join(config.dataDir, 'store'), keyring, clock, random });
@@ -141,9 +152,19 @@ function settingsError(error: unknown): unknown {
 }
 
 function logging(observe: CallObserver, log: Log): CallObserver {
+  let saidMs = Number.NEGATIVE_INFINITY;
+  let unsaid = 0;
   return (call) => {
     observe(call);
-    if (call.hidden !== undefined) log.error({ err: call.hidden, method: call.method }, 'a call failed');
+    if (call.hidden === undefined) return;
+    const nowMs = clock.monotonic();
+    if (nowMs - saidMs < FAILURE_LOG_GAP_MS) {
+      unsaid += 1;
+      return;
+    }
+    log.error({ err: call.hidden, method: call.method, unsaid }, 'a call failed');
+    saidMs = nowMs;
+    unsaid = 0;
   };
 }
 

@@ -24,7 +24,7 @@ describe('planInstall', () => {
   });
 
   it('installs just what is missing, as root', () => {
-    addPrograms('apt-get', 'redis-server');
+    addPrograms('apt-get', 'curl', 'redis-server');
     expect(planInstall({ search: folder, isRoot: true })).toEqual({
       action: 'INSTALL',
       packages: ['mosquitto-clients'],
@@ -36,14 +36,15 @@ describe('planInstall', () => {
     expect(planInstall({ search: folder, isRoot: false })).toEqual({
       action: 'TELL',
       message:
-        'the tests need redis-server and mosquitto_pub; run: sudo apt-get install -y redis-server mosquitto-clients',
+        'the tests need curl, redis-server, mosquitto_pub; run: sudo apt-get install -y curl redis-server mosquitto-clients',
     });
   });
 
   it('names the packages where there is no apt-get, even to root', () => {
     expect(planInstall({ search: folder, isRoot: true })).toEqual({
       action: 'TELL',
-      message: 'the tests need redis-server and mosquitto_pub; install them (Debian: redis-server mosquitto-clients)',
+      message:
+        'the tests need curl, redis-server, mosquitto_pub; install them (Debian: curl redis-server mosquitto-clients)',
     });
   });
 });

@@ -4,6 +4,7 @@ import type { Run } from './command.ts';
 
 /** Programs that the tests run, and the Debian package that holds each. */
 export const PROGRAMS: Readonly<Record<string, string>> = {
+  curl: 'curl',
   'redis-server': 'redis-server',
   mosquitto_pub: 'mosquitto-clients',
 };
@@ -45,7 +46,7 @@ export function planInstall({ search, isRoot }: Machine, programs: Readonly<Reco
   const how = hasApt
     ? `run: sudo apt-get install -y ${packages.join(' ')}`
     : `install them (Debian: ${packages.join(' ')})`;
-  return { action: 'TELL', message: `the tests need ${missing.join(' and ')}; ${how}` };
+  return { action: 'TELL', message: `the tests need ${missing.join(', ')}; ${how}` };
 }
 
 /**

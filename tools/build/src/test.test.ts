@@ -16,7 +16,7 @@ describe('test.ts', () => {
   it('says what is missing, and ends with the counts all the same', () => {
     const { code, stdout, stderr } = runAlone();
     expect(stderr).toBe(
-      'test: the tests need redis-server and mosquitto_pub; install them (Debian: redis-server mosquitto-clients)\n',
+      'test: the tests need curl, redis-server, mosquitto_pub; install them (Debian: curl redis-server mosquitto-clients)\n',
     );
     expect(stdout).toBe('0 passed, 1 failed\n');
     expect(code).toBe(1);

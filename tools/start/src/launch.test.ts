@@ -10,6 +10,7 @@ vi.setConfig({ testTimeout: 30_000, hookTimeout: 30_000 });
 
 /** A service without a service: it does what every one of them does about its life, and tells its arguments. */
 const LIFE = `
+  import { createServer } from 'node:http';
   const log = (level, msg) => console.error(JSON.stringify({ level, time: new Date().toISOString(), msg }));
   const stop = (why) => { log('info', 'stopped by ' + why); process.exit(0); };
   process.on('SIGTERM', stop);
@@ -19,7 +20,18 @@ const LIFE = `
   log('info', args.join(' '));
 `;
 const AUTH = `${LIFE} ready({ grpc: '127.0.0.1:7001', admin: 'http://127.0.0.1:7002', token: '/t/operator.token' });`;
-const MQTT = `${LIFE} ready({ mqtt: '127.0.0.1:7003', mqtts: '127.0.0.1:7004' });`;
+/** It lets devices in from the third question on. */
+const MQTT = `${LIFE}
+  let asked = 0;
+  const probes = createServer((_, answer) => {
+    asked += 1;
+    if (asked === 3) log('info', 'devices get in');
+    answer.writeHead(asked < 3 ? 503 : 200).end();
+  });
+  probes.listen(0, '127.0.0.1', () => {
+    ready({ mqtt: '127.0.0.1:7003', mqtts: '127.0.0.1:7004', metrics: '127.0.0.1:' + probes.address().port });
+  });
+`;
 
 let dir: string;
 let log: string;
@@ -70,6 +82,23 @@ test('with --json one line tells what listens, and the path of the token, not th
     ...{ event: 'ready', grpc: '127.0.0.1:7001', admin: 'http://127.0.0.1:7002', token: '/t/operator.token' },
     ...{ mqtt: '127.0.0.1:7003', mqtts: '127.0.0.1:7004', dataDir: join(dir, 'data') },
   });
+});
+
+test('nothing is printed before devices get in', async () => {
+  let before = '';
+  const onPrint = () => {
+    before = log;
+    stop.abort();
+  };
+  expect(await run({ onPrint })).toBe(0);
+  expect(before).toContain(' mqtt  info  devices get in\n');
+});
+
+test('a stop while no device gets in is clean', async () => {
+  const mqtt = MQTT.replace('asked < 3 ? 503 : 200', '503');
+  setTimeout(() => stop.abort(), 600);
+  expect(await run({ mqtt })).toBe(0);
+  expect(printed).toBe('');
 });
 
 test('without it the welcome comes when everything listens', async () => {

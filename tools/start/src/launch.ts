@@ -4,6 +4,7 @@ import { makeDataDir } from './data-dir.ts';
 import { type Endpoints, removeEndpoints, writeEndpoints } from './endpoints.ts';
 import { createFleet, describeEnding, type Fleet } from './fleet.ts';
 import type { Log } from './log.ts';
+import { untilReady } from './readiness.ts';
 import { DEFAULT_DATA_DIR, type Settings } from './settings.ts';
 import type { StopSignals } from './signals.ts';
 import { welcome } from './welcome.ts';
@@ -49,7 +50,7 @@ async function run(settings: Settings, outside: Outside, fleet: Fleet): Promise<
   }
 }
 
-/** Starts the services one after the other; undefined when a signal or the end of one came first. */
+/** Starts the services one after the other, until devices get in; undefined when a signal or the end of one came first. */
 async function bringUp(settings: Settings, outside: Outside, fleet: Fleet): Promise<Endpoints | undefined> {
   const { dataDir, commonArgs } = settings;
   await makeDataDir(dataDir);
@@ -65,11 +66,14 @@ async function bringUp(settings: Settings, outside: Outside, fleet: Fleet): Prom
   const mqtt = await fleet.start({
     name: 'mqtt',
     script: outside.scripts.mqtt,
-    // Nothing reads these figures yet, so they take whatever port is free; the log tells which.
+    // Only the launcher reads them, so they take whatever port is free.
     args: ['--auth', auth.grpc, ...settings.mqttArgs, ...tlsArgs, '--metrics', '127.0.0.1:0', ...commonArgs],
-    fields: ['mqtt', 'mqtts'],
+    fields: ['mqtt', 'mqtts', 'metrics'],
   });
-  return mqtt === undefined ? undefined : { ...auth, ...mqtt, dataDir };
+  if (mqtt === undefined) return undefined;
+  const { metrics, ...listeners } = mqtt;
+  if (!(await untilReady('mqtt', metrics, fleet.over))) return undefined;
+  return { ...auth, ...listeners, dataDir };
 }
 
 function greeting(endpoints: Endpoints, settings: Settings): string {

@@ -10,6 +10,7 @@ vi.setConfig({ testTimeout: 30_000, hookTimeout: 30_000 });
 
 const SERVICE = `
   import { writeFileSync } from 'node:fs';
+  import { createServer } from 'node:http';
   const name = process.argv[1].endsWith('auth.mjs') ? 'auth' : 'mqtt';
   const log = (msg) => console.error(JSON.stringify({ level: 'info', time: new Date().toISOString(), msg }));
   const stop = (why) => {
@@ -19,7 +20,10 @@ const SERVICE = `
   };
   for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, stop);
   process.on('disconnect', () => stop('disconnect'));
-  console.log(JSON.stringify({ event: 'ready', grpc: 'g', admin: 'a', token: 't', mqtt: '127.0.0.1:1', mqtts: 's' }));
+  const ready = { event: 'ready', grpc: 'g', admin: 'a', token: 't', mqtt: '127.0.0.1:1', mqtts: 's' };
+  const probes = createServer((_, answer) => answer.end()).listen(0, '127.0.0.1', () => {
+    console.log(JSON.stringify({ ...ready, metrics: '127.0.0.1:' + probes.address().port }));
+  });
 `;
 
 /** The launcher's own main, but for the services that it starts. */

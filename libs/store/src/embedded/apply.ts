@@ -36,22 +36,30 @@ export function replayedFrom(row: Row, key: string): Replayed {
 export const SELECT_REPLAY =
   'SELECT parameters, credential_id, revision FROM replays WHERE device_id = ? AND key = ? AND written_ms > ?';
 
+function statementsOf(database: DatabaseSync) {
+  return {
+    selectRecord: database.prepare('SELECT record FROM devices WHERE id = ?'),
+    putRecord: database.prepare('INSERT OR REPLACE INTO devices (id, record, due_ms) VALUES (?, ?, ?)'),
+    resealRecord: database.prepare('UPDATE devices SET record = ? WHERE id = ?'),
+    deleteRecord: database.prepare('DELETE FROM devices WHERE id = ?'),
+    selectEnd: database.prepare('SELECT coalesce(max(position), 0) AS position FROM log'),
+    append: database.prepare('INSERT INTO log VALUES (?, ?, ?, ?, ?, ?)'),
+    trim: database.prepare('DELETE FROM log WHERE position <= ?'),
+    selectReplay: database.prepare(SELECT_REPLAY),
+    putReplay: database.prepare('INSERT OR REPLACE INTO replays VALUES (?, ?, ?, ?, ?, ?)'),
+    expireReplays: database.prepare('DELETE FROM replays WHERE written_ms <= ?'),
+    keep: database.prepare('INSERT OR IGNORE INTO kept VALUES (?, ?)'),
+    selectKept: database.prepare('SELECT value FROM kept WHERE name = ?'),
+    forget: database.prepare('DELETE FROM kept WHERE name = ?'),
+  };
+}
+
 /** Makes the function that carries out commands, in order, in one transaction: all of them or, when it throws, none. */
 export function makeApply(database: DatabaseSync): (commands: readonly Command[]) => readonly Outcome[] {
-  const selectRecord = database.prepare('SELECT record FROM devices WHERE id = ?');
-  const putRecord = database.prepare('INSERT OR REPLACE INTO devices (id, record, due_ms) VALUES (?, ?, ?)');
-  const resealRecord = database.prepare('UPDATE devices SET record = ? WHERE id = ?');
-  const deleteRecord = database.prepare('DELETE FROM devices WHERE id = ?');
-  const selectEnd = database.prepare('SELECT coalesce(max(position), 0) AS position FROM log');
-  const append = database.prepare('INSERT INTO log VALUES (?, ?, ?, ?, ?, ?)');
-  const trim = database.prepare('DELETE FROM log WHERE position <= ?');
-  const selectReplay = database.prepare(SELECT_REPLAY);
-  const putReplay = database.prepare('INSERT OR REPLACE INTO replays VALUES (?, ?, ?, ?, ?, ?)');
-  const expireReplays = database.prepare('DELETE FROM replays WHERE written_ms <= ?');
-  const keep = database.prepare('INSERT OR IGNORE INTO kept VALUES (?, ?)');
-  const selectKept = database.prepare('SELECT value FROM kept WHERE name = ?');
+  const sql = statementsOf(database);
+  const { selectRecord, putRecord, resealRecord, deleteRecord, selectEnd, append, trim } = sql;
+  const { selectReplay, putReplay, expireReplays, keep, selectKept, forget } = sql;
   const useRows = makeUseRows(database);
-  const forget = database.prepare('DELETE FROM kept WHERE name = ?');
 
   function header(deviceId: DeviceId): { readonly revision: Revision; readonly sessionsClosedAt: Revision } {
     const row = selectRecord.get(deviceId);
@@ -115,16 +123,18 @@ export function makeApply(database: DatabaseSync): (commands: readonly Command[]
     }
   }
 
-  return (commands) => {
-    database.exec('BEGIN IMMEDIATE');
-    try {
-      const outcomes = commands.map(apply);
-      database.exec('COMMIT');
-      return outcomes;
-    } catch (error) {
-      // SQLite has rolled back by itself after some errors; then this would throw and hide the cause.
-      if (database.isTransaction) database.exec('ROLLBACK');
-      throw error;
-    }
-  };
+  return (commands) => inTransaction(database, () => commands.map(apply));
+}
+
+function inTransaction<T>(database: DatabaseSync, work: () => T): T {
+  database.exec('BEGIN IMMEDIATE');
+  try {
+    const outcome = work();
+    database.exec('COMMIT');
+    return outcome;
+  } catch (error) {
+    // SQLite has rolled back by itself after some errors; then this would throw and hide the cause.
+    if (database.isTransaction) database.exec('ROLLBACK');
+    throw error;
+  }
 }

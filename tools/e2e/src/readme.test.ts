@@ -1,0 +1,69 @@
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { blocksOf, patternOf } from './readme-blocks.ts';
+
+// The examples of the README, as they stand there, against all services: only the two default ports are exchanged.
+const PROJECT_DIR = resolve(import.meta.dirname, '../../..');
+const blocks = blocksOf(readFileSync(join(PROJECT_DIR, 'README.md'), 'utf8'), 'try-it');
+const START_DEADLINE_MS = 60_000;
+/** Some 20 s on an idle machine; the tests of other packages run beside it. */
+const RUN_DEADLINE_MS = 300_000;
+
+let dataDir: string;
+let launcher: ChildProcess;
+let outputs: readonly string[];
+
+beforeAll(async () => {
+  dataDir = await mkdtemp(join(tmpdir(), 'latchkey-readme-'));
+  const ports = ['--grpc', '--admin', '--mqtt', '--mqtts'].flatMap((flag) => [flag, '127.0.0.1:0']);
+  launcher = spawn(join(PROJECT_DIR, 'dev'), ['start', '--json', '--data-dir', dataDir, ...ports], {
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  const line = await new Promise<string>((ready, gone) => {
+    launcher.stdout?.once('data', (text: Buffer) => ready(text.toString()));
+    launcher.once('exit', (code) => gone(new Error(`./dev start ended with ${code}`)));
+  });
+  outputs = runBlocks(JSON.parse(line));
+}, START_DEADLINE_MS + RUN_DEADLINE_MS);
+
+afterAll(async () => {
+  const gone = new Promise((ended) => launcher.once('exit', ended));
+  // False: it has ended already.
+  if (launcher.kill('SIGTERM')) await gone;
+  await rm(dataDir, { recursive: true });
+}, START_DEADLINE_MS);
+
+/** Runs all blocks in one shell, as a reader does, which ends at the first failure that a block does not expect. */
+function runBlocks({ admin, mqtt }: { readonly admin: string; readonly mqtt: string }): readonly string[] {
+  const mark = '--- the next block ---';
+  const commands = blocks.map((block) => `${block.commands}echo '${mark}'\n`).join('');
+  const script = commands.replaceAll('-p 1883', `-p ${mqtt.split(':')[1]}`).replaceAll('http://127.0.0.1:7480', admin);
+  const { stdout } = spawnSync('sh', ['-c', `set -eu; exec 2>&1\n${script}`], {
+    cwd: PROJECT_DIR,
+    encoding: 'utf8',
+    env: { ...process.env, LATCHKEY_DATA_DIR: dataDir, npm_config_loglevel: 'error' },
+    timeout: RUN_DEADLINE_MS,
+  });
+  return stdout.split(`${mark}\n`);
+}
+
+it('finds the examples', () => {
+  expect(blocks.length).toBeGreaterThanOrEqual(5);
+  expect(blocks.filter(({ shows }) => shows.length === 0)).toEqual([]);
+});
+
+it.each(blocks.map(({ line, shows }, index) => ({ line, shows, index })))(
+  'README.md:$line prints what the page shows',
+  ({ shows, index }) => {
+    expect(outputs[index]).toMatch(patternOf(shows));
+  },
+);
+
+it('runs every example to its end', () => {
+  expect(outputs).toHaveLength(blocks.length + 1);
+  expect(outputs.at(-1)).toBe('');
+});
