@@ -107,7 +107,7 @@ export class Verifier {
     return this.#records.size;
   }
 
-  /** Credentials whose last use the store is not told yet. */
+  /** Uses of credentials that the store is not told yet. */
   get untold(): number {
     return this.#uses.size;
   }
@@ -133,10 +133,11 @@ export class Verifier {
   /** Decides on a fresh record as `authenticate` would, and changes nothing. */
   async tryProof(question: Question): Promise<Trial> {
     const record = await this.#store.read(question.deviceId);
-    const verdict = this.#verify(record, question);
+    const nowMs = this.#options.clock.now();
+    const verdict = this.#verify(record, question, nowMs);
     const wouldBind = verdict.kind === 'BIND';
     const bound = wouldBind && record !== undefined ? this.#bound(record, verdict.fingerprint) : record;
-    const final = wouldBind ? this.#verify(bound, question) : verdict;
+    const final = wouldBind ? this.#verify(bound, question, nowMs) : verdict;
     return {
       decision: decisionOf(final, bound, false),
       wouldActivate: final.kind === 'GRANT' && final.activate,
@@ -168,10 +169,12 @@ export class Verifier {
     if (!this.#store.lease.holds(question.deviceId)) return undefined;
     const sighting = this.#records.cached(question.deviceId);
     if (sighting === undefined) return undefined;
-    const verdict = this.#verify(sighting.record, question);
-    if (needsWrite(verdict) || !this.#stands(sighting, verdict)) return undefined;
+    const nowMs = this.#options.clock.now();
+    const verdict = this.#verify(sighting.record, question, nowMs);
+    if (dueWrite(verdict) !== undefined || !this.#stands(sighting, verdict)) return undefined;
+    if (verdict.kind === 'GRANT') this.#uses.note(sighting, verdict.slot, nowMs);
     return {
-      decision: this.#noted(sighting, decisionOf(verdict, sighting.record, false)),
+      decision: decisionOf(verdict, sighting.record, false),
       cacheAgeMs: this.#options.clock.monotonic() - sighting.readAtMs,
     };
   }
@@ -194,14 +197,9 @@ export class Verifier {
   #stands(sighting: Sighting, verdict: Verdict): boolean {
     const { deviceId } = sighting;
     if (!this.#store.lease.holds(deviceId) || !this.#records.isCurrent(sighting)) return false;
-    if (this.#settling.has(deviceId)) return false;
+    if (this.#settling.size > 0 && this.#settling.has(deviceId)) return false;
     if (verdict.kind !== 'GRANT' || verdict.expiresAtMs === undefined) return true;
     return this.#options.clock.now() < verdict.expiresAtMs;
-  }
-
-  #noted(sighting: Sighting, decision: Decision): Decision {
-    if (decision.granted) this.#uses.note(sighting, decision, this.#options.clock.now());
-    return decision;
   }
 
   async #fromStore(question: Question): Promise<Answer> {
@@ -213,16 +211,18 @@ export class Verifier {
       if (!lease.holds(question.deviceId)) await this.#leaseBy(leaseDeadlineMs, question.deviceId);
       const cached = this.#records.cached(question.deviceId);
       const sighting = cached ?? (await this.#records.read(question.deviceId));
-      const verdict = this.#verify(sighting.record, question);
-      if (sighting.record !== undefined && needsWrite(verdict)) {
-        const written = await this.#effect(sighting.record, verdict);
-        activatedNow ||= written && verdict.kind === 'GRANT' && verdict.activate;
+      const nowMs = this.#options.clock.now();
+      const verdict = this.#verify(sighting.record, question, nowMs);
+      const due = dueWrite(verdict);
+      if (sighting.record !== undefined && due !== undefined) {
+        const written = await this.#effect(sighting.record, due);
+        activatedNow ||= written && due.kind === 'GRANT' && due.activate;
         continue; // decided on what is written now
       }
       if (!this.#stands(sighting, verdict)) continue;
       const cacheAgeMs = cached === undefined ? 0 : this.#options.clock.monotonic() - sighting.readAtMs;
-      const decision = this.#noted(sighting, decisionOf(verdict, sighting.record, activatedNow));
-      return { decision, cacheAgeMs };
+      if (verdict.kind === 'GRANT') this.#uses.note(sighting, verdict.slot, nowMs);
+      return { decision: decisionOf(verdict, sighting.record, activatedNow), cacheAgeMs };
     }
     throw new NoDecision('the device changes faster than it can be decided on');
   }
@@ -233,9 +233,9 @@ export class Verifier {
       throw new NoDecision('this replica has no lease');
   }
 
-  #verify(record: DeviceRecord | undefined, { proof, protocol }: Question): Verdict {
-    const { clock, settings, trustedCas } = this.#options;
-    return verify(record, proof, { nowMs: clock.now(), protocol, settings, trustedCas: trustedCas() });
+  #verify(record: DeviceRecord | undefined, { proof, protocol }: Question, nowMs: number): Verdict {
+    const { settings, trustedCas } = this.#options;
+    return verify(record, proof, { nowMs, protocol, settings, trustedCas: trustedCas() });
   }
 
   #bound(record: DeviceRecord, fingerprint: string): DeviceRecord {
@@ -290,8 +290,9 @@ export class Verifier {
   }
 }
 
-function needsWrite(verdict: Verdict): verdict is BindVerdict | GrantVerdict {
-  return verdict.kind === 'BIND' || (verdict.kind === 'GRANT' && leavesTrace(verdict));
+/** What must be written before the verdict is answered. */
+function dueWrite(verdict: Verdict): BindVerdict | GrantVerdict | undefined {
+  return verdict.kind === 'BIND' || (verdict.kind === 'GRANT' && leavesTrace(verdict)) ? verdict : undefined;
 }
 
 function decisionOf(verdict: Verdict, record: DeviceRecord | undefined, activatedNow: boolean): Decision {

@@ -1,9 +1,9 @@
-import { type Granted, USE_PRECISION_MS } from '@latchkey/credential';
-import type { Clock, CredentialId, Random } from '@latchkey/kernel';
+import { heldIn, type Slot, USE_PRECISION_MS } from '@latchkey/credential';
+import type { Clock, Random } from '@latchkey/kernel';
 import { type Store, USE_REPORT_EVERY_MS, type Use } from '@latchkey/store';
 import type { Sighting } from './records.ts';
 
-/** Credentials whose last use is not told yet: about 30 MB, and a minute of a large fleet; more are given up and said to be lost. */
+/** Uses that are not told yet: a few MB beside the records, and some reports of a large fleet; more are said to be lost. */
 export const MAX_NOTED = 200_000;
 
 /** So many are told at once, without waiting for the time: half a second of work for Redis. */
@@ -11,6 +11,9 @@ const TELL_AT = 50_000;
 
 /** 72 bits: no two replicas share a name. */
 const NAME_BYTES = 9;
+
+/** A grant on a sighting; twice the minute since the epoch, and one more for the secondary slot. */
+type Note = { readonly sighting: Sighting; readonly mark: number };
 
 /** What the notes need. */
 export type UsesOptions = {
@@ -28,7 +31,7 @@ export type UsesOptions = {
 export class Uses {
   readonly #options: UsesOptions;
   readonly #replica: string;
-  #noted = new Map<CredentialId, Use>();
+  #noted: Note[] = [];
   #lostUntilMs = 0;
   #queued: Promise<void> | undefined;
   #tail: Promise<unknown> = Promise.resolve();
@@ -41,7 +44,7 @@ export class Uses {
 
   /** Uses that are not told yet. */
   get size(): number {
-    return this.#noted.size;
+    return this.#noted.length;
   }
 
   /** Says that this replica is there, before its first decision, and then how its credentials are used. */
@@ -51,14 +54,14 @@ export class Uses {
     this.#timer.unref();
   }
 
-  /** Notes a grant. At most once a minute for the same slot of a sighting, so that memory decisions cost a comparison. */
-  note(sighting: Sighting, { slot, credentialId }: Granted, nowMs: number): void {
+  /** Notes a grant on what this slot of the sighting holds, at most once a minute as long as the slot is the same. */
+  note(sighting: Sighting, slot: Slot, nowMs: number): void {
     const minute = Math.floor(nowMs / USE_PRECISION_MS);
     const mark = 2 * minute + (slot === 'PRIMARY' ? 0 : 1);
     if (sighting.noted === mark) return;
     sighting.noted = mark;
-    this.#add({ deviceId: sighting.deviceId, credentialId, atMs: minute * USE_PRECISION_MS });
-    if (this.#noted.size >= TELL_AT && this.#timer !== undefined) this.#tellSoon();
+    this.#add({ sighting, mark });
+    if (this.#noted.length >= TELL_AT && this.#timer !== undefined) this.#tellSoon();
   }
 
   /** Tells the store all that was noted until now; reports go one after another. Rejects as the store does. */
@@ -92,24 +95,30 @@ export class Uses {
     const { store, clock } = this.#options;
     const noted = this.#noted;
     const lostUntilMs = this.#lostUntilMs;
-    this.#noted = new Map();
+    this.#noted = [];
     this.#lostUntilMs = 0;
     try {
-      const uses = [...noted.values()];
+      const uses = noted.flatMap(useOf);
       await store.reportUses({ replica: this.#replica, uses, completeToMs: clock.now(), lostUntilMs });
     } catch (error) {
       this.#lostUntilMs = Math.max(this.#lostUntilMs, lostUntilMs);
-      for (const use of noted.values()) this.#add(use);
+      for (const note of noted) this.#add(note);
       throw error;
     }
   }
 
-  #add(use: Use): void {
-    const known = this.#noted.get(use.credentialId);
-    if (known === undefined && this.#noted.size >= MAX_NOTED) {
-      this.#lostUntilMs = Math.max(this.#lostUntilMs, use.atMs + USE_PRECISION_MS);
-    } else if (known === undefined || known.atMs < use.atMs) {
-      this.#noted.set(use.credentialId, use);
-    }
+  #add(note: Note): void {
+    if (this.#noted.length < MAX_NOTED) this.#noted.push(note);
+    else this.#lostUntilMs = Math.max(this.#lostUntilMs, minuteOf(note) + USE_PRECISION_MS);
   }
+}
+
+function minuteOf({ mark }: Note): number {
+  return Math.floor(mark / 2) * USE_PRECISION_MS;
+}
+
+function useOf(note: Note): readonly Use[] {
+  const { deviceId, record } = note.sighting;
+  const held = record && heldIn(record, note.mark % 2 === 0 ? 'PRIMARY' : 'SECONDARY');
+  return held === undefined ? [] : [{ deviceId, credentialId: held.credentialId, atMs: minuteOf(note) }];
 }

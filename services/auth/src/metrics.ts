@@ -52,12 +52,7 @@ export function cacheMetrics(registry: Registry, verifier: Verifier, watchers: (
   });
   lookups.inc({ result: 'hit' }, 0);
   gauge(registry, 'latchkey_cached_records', 'Devices in memory.', () => verifier.size);
-  gauge(
-    registry,
-    'latchkey_untold_uses',
-    'Credentials whose last use the store is not told yet.',
-    () => verifier.untold,
-  );
+  gauge(registry, 'latchkey_untold_uses', 'Uses of credentials that the store is not told yet.', () => verifier.untold);
   gauge(registry, 'latchkey_watchers', 'Open WatchChanges streams.', watchers);
 }
 

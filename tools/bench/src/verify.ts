@@ -35,7 +35,7 @@ export const verifySuite: Suite = async (plan) => {
   const pairs = await alternate(rounds, sides, ({ a, b }) =>
     plan.say(`verify: bare ${cpuNs(a).toFixed(0)} ns, decision ${cpuNs(b).toFixed(0)} ns`),
   );
-  verifier.close();
+  await verifier.close();
   return {
     ratios: {
       verify_over_bare: ratioOf(

@@ -2,7 +2,6 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { Chance } from './chance.ts';
 import type { Fleet } from './fleet.ts';
 import { PASSING, type ProxyMode } from './proxy.ts';
-import type { Replica } from './replica.ts';
 
 /** What may go wrong, in the order of the help text. */
 export const FAULT_KINDS = [
@@ -57,10 +56,6 @@ const OTHER_DURATION = [300, 3_000] as const;
 const SHORTEST_GAP_MS = 400;
 const LONGEST_GAP_MS = 1_600;
 
-/** How often a killed replica is started until it comes up; its store is away for a few seconds at most. */
-const MAX_STARTS = 60;
-const START_PAUSE_MS = 250;
-
 /** Jumps of a wall clock: within what a lease spans, beyond it, and beyond what a replica may be off from Redis. */
 const SKEWS_MS = [-120_000, -5_000, -700, -50, 50, 700, 5_000, 120_000] as const;
 
@@ -106,7 +101,7 @@ async function begin(fault: Fault, { fleet, burst }: FaultOptions): Promise<Ends
       return () => replica.signal('SIGCONT');
     case 'kill-replica':
       await replica.kill();
-      return () => startAgain(replica);
+      return () => replica.start();
     case 'freeze-redis':
       return servers.freeze();
     case 'kill-redis':
@@ -135,19 +130,6 @@ async function begin(fault: Fault, { fleet, burst }: FaultOptions): Promise<Ends
       return () => undefined;
     default:
       return through(fleet, fault);
-  }
-}
-
-/** As a supervisor would: a service whose store is away when it starts ends at once. */
-async function startAgain(replica: Replica): Promise<void> {
-  for (let tries = 1; ; tries++) {
-    try {
-      await replica.start();
-      return;
-    } catch (error) {
-      if (tries === MAX_STARTS) throw error;
-    }
-    await pause(START_PAUSE_MS);
   }
 }
 

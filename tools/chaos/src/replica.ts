@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { createWriteStream, readFileSync, type WriteStream } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { setTimeout as pause } from 'node:timers/promises';
 import { createClient, type Interceptor } from '@connectrpc/connect';
 import { createConnectTransport } from '@connectrpc/connect-node';
 import { Client, credentials } from '@grpc/grpc-js';
@@ -10,6 +11,10 @@ import { CredentialService, DeviceService } from '@latchkey/protocol/v1';
 
 /** How long a replica may take until it listens, on a machine that is busy with the run. */
 const READY_DEADLINE_MS = 30_000;
+
+/** How often a process is started until it comes up; its store is away for a few seconds, after a failover for more. */
+const MAX_STARTS = 40;
+const START_PAUSE_MS = 250;
 
 const CLOCK = join(import.meta.dirname, 'skewed-clock.ts');
 
@@ -79,8 +84,22 @@ export class Replica {
     if (child?.connected === true) child.send({ skewMs });
   }
 
-  /** Starts a process, after `kill`. Rejects when it does not come up. */
+  /**
+   * Starts a process, again and again until it comes up, as a supervisor would: a service whose store is away when it
+   * starts ends at once. Rejects with the last reason.
+   */
   async start(): Promise<void> {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await this.#launch();
+      } catch (error) {
+        if (tries === MAX_STARTS) throw error;
+      }
+      await pause(START_PAUSE_MS);
+    }
+  }
+
+  async #launch(): Promise<void> {
     const { tree, storeUrl, directory, keyFile } = this.#options;
     const store = ['--store', storeUrl, '--data-dir', directory, '--key-file', keyFile];
     const ports = ['--grpc', '127.0.0.1:0', '--admin', '127.0.0.1:0', '--report-decision-times', '--log-level', 'warn'];
