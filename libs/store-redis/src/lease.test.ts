@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { systemClock, systemRandom } from '@latchkey/kernel';
 import type { Store } from '@latchkey/store';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { parseRedisUrl } from './address.ts';
 import { command, device, heardBy, newKeyring, onlyShard, openOn, writeOf } from './fixture.ts';
 import { callEvict, callHeartbeat, callSuspect } from './functions.ts';
@@ -10,6 +10,9 @@ import { type RedisServer, startRedisServer } from './redis-server.ts';
 import { openRedisStore } from './redis-store.ts';
 import { openSession } from './session.ts';
 import { startProxy } from './test-proxy.ts';
+
+// Each waits a second several times, and the machine may be busy.
+vi.setConfig({ testTimeout: 20_000 });
 
 const keyring = newKeyring();
 /** A full wait, and what a busy machine takes. */

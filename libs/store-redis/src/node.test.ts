@@ -1,11 +1,14 @@
 import { StoreUnavailable } from '@latchkey/store';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { command, device, newKeyring, openOn, writeOf } from './fixture.ts';
 import { untilReplicated } from './redis-sentinel.ts';
 import { type RedisServer, startRedisServer } from './redis-server.ts';
 import { startProxy } from './test-proxy.ts';
 
 // Reads and heartbeats come from one and the same process.
+
+// Connections are made anew many times, with growing pauses.
+vi.setConfig({ testTimeout: 30_000 });
 
 const keyring = newKeyring();
 const RECOVERY = { timeout: 8_000, interval: 20 };
@@ -53,6 +56,23 @@ test('no read comes from a server that was replaced, whichever connection ends f
   expect(await clients(next)).toBeLessThan(before);
   await expect.poll(() => store.lease.holds(), RECOVERY).toBe(false);
   await Promise.all([store.close(), other.close()]);
+  await proxy.stop();
+});
+
+test('the two connections end together, and two others take their place', async () => {
+  const proxy = await startProxy(old.port);
+  await command(old, 'REPLICAOF', 'NO', 'ONE');
+  const store = await openOn({ url: proxy.url }, keyring);
+  const read = () => store.read(device('none')).then(() => 'ANSWERED', String);
+  for (const which of [0, 1]) {
+    await expect.poll(() => proxy.open().length, RECOVERY).toBe(2);
+    const before = [...proxy.open()];
+    proxy.cut(before[which] ?? -1);
+    await expect.poll(() => proxy.open().filter((number) => before.includes(number)), RECOVERY).toEqual([]);
+    await expect.poll(read, RECOVERY).toBe('ANSWERED');
+    expect(await store.lease.waitFor(2_000)).toBe(true);
+  }
+  await store.close();
   await proxy.stop();
 });
 

@@ -10,6 +10,8 @@ export type Proxy = {
   readonly hang: (hanging: boolean) => void;
   /** Cuts the connections with these numbers; without any, all. */
   readonly cut: (...numbers: readonly number[]) => void;
+  /** The numbers of the connections that are open. */
+  readonly open: () => readonly number[];
   readonly stop: () => Promise<void>;
 };
 
@@ -53,6 +55,7 @@ export async function startProxy(port: number): Promise<Proxy> {
       }
     },
     cut,
+    open: () => [...pairs.keys()],
     stop: async () => {
       cut();
       server.close();

@@ -19,6 +19,8 @@ type Flags = {
   readonly json: boolean;
 };
 
+const EXIT_INTERRUPTED = 130;
+
 function wholeNumber(low: number, high: number): (text: string) => number {
   return (text) => {
     const value = /^[0-9]+$/.test(text) ? Number(text) : Number.NaN;
@@ -65,6 +67,8 @@ const say = (line: string) =>
   process.stderr.write(`${((performance.now() - begun) / 1_000).toFixed(1).padStart(7)} ${line}\n`);
 const runOn = (tree: string) => run({ ...flags, kinds, seed, tree, startServers: STORES[flags.store], say });
 
+// Redis and the replicas end with the process, but only with an orderly exit.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(EXIT_INTERRUPTED));
 say(`seed ${seed}`);
 const report = await runOn(TREE);
 const baseline = flags.baseline ? await runBaseline() : undefined;

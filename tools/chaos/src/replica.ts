@@ -111,6 +111,10 @@ export class Replica {
     });
     child.stderr?.pipe(this.#log, { end: false });
     const exit = once(child, 'exit');
+    // One that is stopped hears nothing of the closed channel.
+    const killWithUs = () => child.kill('SIGKILL');
+    process.once('exit', killWithUs);
+    child.once('exit', () => process.off('exit', killWithUs));
     const ready = await readyLine(child, this.#options.logFile);
     this.#running = {
       child,

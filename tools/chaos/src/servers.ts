@@ -59,17 +59,21 @@ export async function startStandalone(): Promise<StoreServers> {
 async function startWithSentinels(): Promise<StoreServers> {
   const options = { downAfterMs: DOWN_AFTER_MS, args: FENCE };
   const { sentinels, servers, master, failover, stop } = await startRedisSentinel(options);
+  // Not SENTINEL FAILOVER: it promotes beside a master that works on, whose other replica still acknowledges writes that
+  // are then lost.
+  const takeover = async () => {
+    const old = await master();
+    await failover();
+    await old.restart();
+  };
   return {
     ports: [...sentinels, ...servers].map(({ port }) => port),
     url: (ports) => `redis-sentinel://${hosts(ports.slice(0, sentinels.length))}/latchkey`,
     ...actsOn(servers, master),
-    // Not SENTINEL FAILOVER: it promotes beside a master that works on, whose other replica still acknowledges writes
-    // that are then lost.
-    failover: async () => {
-      const old = await master();
-      await failover();
-      await old.restart();
-    },
+    // These servers have no configuration file, so one that was promoted forgets it when it starts again: it may only do
+    // so once another is master.
+    restart: takeover,
+    failover: takeover,
     stop,
   };
 }
