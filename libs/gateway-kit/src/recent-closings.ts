@@ -2,7 +2,7 @@ import type { Session } from './sessions.ts';
 
 /**
  * How long a closing is remembered. A verdict is at most its deadline (2 s) old when its session registers, and rests on
- * a record that a replica may still hold for one lease (1 s) after the change was heard of; the rest is slack.
+ * a record that a replica may still hold for one lease (0.8 s) after the change was heard of; the rest is slack.
  */
 const MEMORY_AGE_MS = 10_000;
 

@@ -43,7 +43,10 @@ export function readSettings(argv: readonly string[]): Settings {
         .env('LATCHKEY_DATA_DIR'),
     )
     // From the environment the service takes it itself: a password in the URL then stays out of the process list.
-    .option('--store <url>', 'redis://HOST:PORT instead of the built-in store (env: LATCHKEY_STORE)')
+    .option(
+      '--store <url>',
+      'a Redis instead of the built-in store: redis://, redis-sentinel:// or redis-cluster:// (env: LATCHKEY_STORE)',
+    )
     .addOption(addressOption('--grpc <address>', 'listener for gateways; port 0 takes a free one', '127.0.0.1:7410'))
     .addOption(addressOption('--admin <address>', 'listener for operators', '127.0.0.1:7480'))
     .addOption(addressOption('--mqtt <address>', 'listener for MQTT', '127.0.0.1:1883'))
