@@ -1,41 +1,21 @@
-import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { runCli } from './program.ts';
+import { START_TIMEOUT_MS, startTestService, type TestService } from './test-service.ts';
 
-// The real service, on free ports, with its own store.
-const AUTH = join(import.meta.dirname, '../../../services/auth/src/main.ts');
-/** A start of Node, its imports and a new store, on a busy machine. */
-const START_TIMEOUT_MS = 60_000;
 vi.setConfig({ testTimeout: START_TIMEOUT_MS, hookTimeout: START_TIMEOUT_MS });
 
 let dir: string;
-let auth: ChildProcess;
+let service: TestService;
 let out: string;
 let err: string;
 
 beforeAll(async () => {
-  dir = await mkdtemp(join(tmpdir(), 'latchkey-cli-'));
-  const args = ['--data-dir', dir, '--grpc', '127.0.0.1:0', '--admin', '127.0.0.1:0', '--log-level', 'error'];
-  auth = spawn(process.execPath, [AUTH, ...args], { stdio: ['ignore', 'pipe', 'inherit', 'ipc'] });
-  const ready = JSON.parse(
-    await new Promise<string>((resolve, reject) => {
-      auth.stdout?.once('data', (line: Buffer) => resolve(line.toString()));
-      auth.once('exit', (code) => reject(new Error(`the auth service ended with exit code ${code}`)));
-    }),
-  );
-  await writeFile(join(dir, 'endpoints.json'), JSON.stringify({ admin: ready.admin, token: ready.token }));
+  service = await startTestService();
+  dir = service.dir;
 });
 
-afterAll(async () => {
-  const gone = new Promise((resolve) => auth.once('exit', resolve));
-  // False: it has ended already.
-  if (auth.kill('SIGTERM')) await gone;
-  await rm(dir, { recursive: true });
-});
+afterAll(() => service.stop());
 
 function cli(line: string): Promise<number> {
   [out, err] = ['', ''];
