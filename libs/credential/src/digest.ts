@@ -1,12 +1,16 @@
-import { createHmac, hash, timingSafeEqual } from 'node:crypto';
+import { hash, timingSafeEqual } from 'node:crypto';
 import { assertNever } from '@latchkey/kernel';
+import { type HmacHash, hmacHex } from './hmac.ts';
 import type { DigestProof, SignType } from './proof.ts';
 
 const HOUR_MS = 3_600_000;
 /** Hex characters of a SHA-256 or SM3 digest. */
 const DIGEST_CHARACTERS = 64;
 /** What a malformed password is compared as, so that it costs what any other does. */
-const NO_DIGEST = Buffer.alloc(DIGEST_CHARACTERS);
+const NO_DIGEST = '\0'.repeat(DIGEST_CHARACTERS);
+// One pair for all checks: nothing awaits between the writes and the compare.
+const shown = Buffer.alloc(DIGEST_CHARACTERS);
+const expected = Buffer.alloc(DIGEST_CHARACTERS);
 
 /** How far a checked time may stand off: hour H passes while H - beforeMs <= now < H + afterMs. */
 export type TimestampWindow = { readonly beforeMs: number; readonly afterMs: number };
@@ -37,7 +41,7 @@ export function isFresh(proof: DigestProof, nowMs: number, window: TimestampWind
 
 /** The MQTT and HTTPS password: HMAC(key = timestamp, message = secret) in lowercase hex (IoTDA API iot_06_v5_3009). */
 export function digestOf(signType: SignType, timestamp: string, secret: string): string {
-  return createHmac(hashOf(signType), timestamp).update(secret, 'utf8').digest('hex');
+  return hmacHex(hashOf(signType), timestamp, secret);
 }
 
 /**
@@ -45,13 +49,15 @@ export function digestOf(signType: SignType, timestamp: string, secret: string):
  * whatever the proof looks like. Uppercase hex and a timestamp that is not ten digits match nothing.
  */
 export function digestMatcher(proof: DigestProof): (secret: string) => boolean {
-  // UTF-8: no character beyond ASCII can come out as an ASCII byte, as it could in Latin-1.
-  const shown = Buffer.from(proof.password, 'utf8');
-  const wellFormed = shown.length === DIGEST_CHARACTERS && isTimestampText(proof.timestamp);
-  const compared = wellFormed ? shown : NO_DIGEST;
+  const { password, signType, timestamp } = proof;
+  // Counted and written as UTF-8, no character beyond ASCII can come out as an ASCII byte, as it could in Latin-1.
+  const isHexLong = password.length === DIGEST_CHARACTERS && Buffer.byteLength(password) === DIGEST_CHARACTERS;
+  const wellFormed = isHexLong && isTimestampText(timestamp);
+  const compared = wellFormed ? password : NO_DIGEST;
   return (secret) => {
-    const expected = Buffer.from(digestOf(proof.signType, proof.timestamp, secret), 'latin1');
-    return timingSafeEqual(compared, expected) && wellFormed;
+    shown.write(compared);
+    expected.write(digestOf(signType, timestamp, secret));
+    return timingSafeEqual(shown, expected) && wellFormed;
   };
 }
 
@@ -65,7 +71,7 @@ function isTimestampText(text: string): boolean {
   return /^[0-9]{10}$/.test(text);
 }
 
-function hashOf(signType: SignType): 'sha256' | 'sm3' {
+function hashOf(signType: SignType): HmacHash {
   switch (signType) {
     case 0:
     case 1:
