@@ -26,6 +26,14 @@ const DRAIN_DEADLINE_MS = 3_000;
 /** The private key of the TLS listener and its certificate chain, PEM. */
 export type TlsIdentity = { readonly cert: Buffer; readonly key: Buffer };
 
+/** What takes over the connections of the listeners. */
+export type Door = {
+  /** Takes over a connection and reads from it. */
+  readonly accept: (socket: Socket) => void;
+  /** Lets go of what it holds; its connections are closed by then. */
+  readonly close: () => Promise<void>;
+};
+
 /** What the listeners need. */
 export type ListenerOptions = {
   readonly mqtt: Address;
@@ -33,8 +41,7 @@ export type ListenerOptions = {
   readonly mqtts: { readonly address: Address; readonly identity: TlsIdentity } | undefined;
   /** Open connections of each listener; what comes over it is closed at once. */
   readonly maxConnections: number;
-  /** Takes over a connection and reads from it. */
-  readonly accept: (socket: Socket) => void;
+  readonly accept: Door['accept'];
   readonly log: Log;
 };
 
