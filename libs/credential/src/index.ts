@@ -30,9 +30,12 @@ export type {
   FingerprintProof,
   Proof,
   Protocol,
+  PskDerivation,
+  PskProof,
   SecretProof,
   SignType,
 } from './proof.ts';
+export { type PskSecrets, pskSecrets } from './psk-secrets.ts';
 export { isRefusal, REFUSAL_REASONS, type Refusal, type RefusalReason } from './refusal.ts';
 export {
   bindFingerprint,

@@ -29,5 +29,27 @@ export type CertificateProof = {
 /** A fingerprint from a gateway that has no more; 40 or 64 hex characters of either case. It never binds. */
 export type FingerprintProof = { readonly kind: 'FINGERPRINT'; readonly fingerprint: string };
 
+/** The hash of a cipher suite's pseudo-random function. */
+export type PskHash = 'sha256' | 'sha384';
+
+/** What a DTLS 1.2 master secret is derived from besides the key (RFC 4279, RFC 5489, RFC 7627). */
+export type PskDerivation = {
+  readonly hash: PskHash;
+  /** Client random and server random, 64 bytes, or the session hash, as long as `hash` makes it. */
+  readonly seed: { readonly kind: 'RANDOMS' | 'SESSION_HASH'; readonly bytes: Uint8Array };
+  /** The shared secret of the ECDHE exchange, at most 66 bytes; empty: plain PSK. */
+  readonly ecdheSecret: Uint8Array;
+};
+
+/** The finish of a DTLS handshake: right if whoever made it holds the device's secret. */
+export type PskProof = {
+  readonly kind: 'PSK';
+  readonly derivation: PskDerivation;
+  /** Hash of the handshake up to the client's Finished. */
+  readonly transcriptHash: Uint8Array;
+  /** The client's verify data; 12 bytes when well formed. */
+  readonly verifyData: Uint8Array;
+};
+
 /** What a device shows. */
-export type Proof = DigestProof | SecretProof | CertificateProof | FingerprintProof;
+export type Proof = DigestProof | SecretProof | CertificateProof | FingerprintProof | PskProof;

@@ -19,9 +19,9 @@ export function barred(device: DeviceState, nowMs: number): DenyVerdict | undefi
   return deadlineMs !== undefined && nowMs >= deadlineMs ? deny('ACTIVATION_EXPIRED') : undefined;
 }
 
-/** Does this slot let a device in over this protocol? CoAP knows only the primary (IoTDA API iot_06_v5_0093). */
-export function isAccepted(slot: Slot, context: VerifyContext): boolean {
-  return slot === 'PRIMARY' || context.protocol !== 'COAP';
+/** Does this slot let a device in over this protocol? CoAP knows only the primary (IoTDA API iot_06_v5_0093), unless a setting says otherwise. */
+export function isAccepted(slot: Slot, { protocol, settings }: VerifyContext): boolean {
+  return slot === 'PRIMARY' || protocol !== 'COAP' || settings.coapAcceptsSecondary;
 }
 
 /** The verdict on a proof that is right for this slot. */

@@ -11,12 +11,15 @@ export type VerifySettings = {
   readonly timestampWindow: TimestampWindow;
   /** Every certificate must chain to a trusted CA, whatever its device says. */
   readonly requireTrustedCa: boolean;
+  /** CoAP takes the secondary as well, as MQTT and HTTPS do; the vendor's does not. */
+  readonly coapAcceptsSecondary: boolean;
 };
 
 /** Named hour H passes from one hour before it to the end of the hour after it; a set fingerprint is enough. */
 export const DEFAULT_SETTINGS: VerifySettings = {
   timestampWindow: { beforeMs: 3_600_000, afterMs: 7_200_000 },
   requireTrustedCa: false,
+  coapAcceptsSecondary: false,
 };
 
 /** What a proof is judged by besides the device. */

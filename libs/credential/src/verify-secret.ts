@@ -1,20 +1,19 @@
 import type { DenyReason } from './decision.ts';
-import type { DeviceState, EmptySlot, SecretSlot, Slot } from './device.ts';
+import type { DeviceState, EmptySlot, SecretFormat, SecretSlot, Slot } from './device.ts';
 import { isAccepted, settle } from './standing.ts';
 import { deny, type Verdict, type VerifyContext } from './verdict.ts';
 
 /** Stands in where a slot holds no secret: as long as a generated one, and never accepted whatever it matches. */
 const DUMMY_SECRET = '-'.repeat(32);
 
+/** Whether a proof is right for this secret; constant time in the secret. */
+export type SecretMatcher = (secret: string, format: SecretFormat) => boolean;
+
 /**
- * The verdict on a digest or a plain secret, given as a check of it against one secret. A denial runs the check exactly
+ * The verdict on what a secret proves, given as a check of it against one secret. A denial runs the check exactly
  * twice, whatever the device, so that time tells nothing of it; a grant on the primary runs it once.
  */
-export function verifySecret(
-  device: DeviceState | undefined,
-  matches: (secret: string) => boolean,
-  context: VerifyContext,
-): Verdict {
+export function verifySecret(device: DeviceState | undefined, matches: SecretMatcher, context: VerifyContext): Verdict {
   const primary = settleSlot(device, 'PRIMARY', matches, context);
   if (primary?.kind === 'GRANT') return primary;
   const secondary = settleSlot(device, 'SECONDARY', matches, context);
@@ -25,12 +24,17 @@ export function verifySecret(
 function settleSlot(
   device: DeviceState | undefined,
   slot: Slot,
-  matches: (secret: string) => boolean,
+  matches: SecretMatcher,
   context: VerifyContext,
 ): Verdict | undefined {
   const held = heldBy(device, slot);
-  const right = matches(held?.secret.reveal() ?? DUMMY_SECRET);
+  const right = matches(held?.secret.reveal() ?? DUMMY_SECRET, formatOf(device));
   return right && device && held ? settle(device, { slot, credentialId: held.credentialId }, context) : undefined;
+}
+
+/** What the secrets of the device mean; TEXT where it has none. */
+function formatOf(device: DeviceState | undefined): SecretFormat {
+  return device?.credentials.kind === 'SECRET' ? device.credentials.format : 'TEXT';
 }
 
 function heldBy(device: DeviceState | undefined, slot: Slot): SecretSlot | undefined {

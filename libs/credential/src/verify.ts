@@ -2,6 +2,7 @@ import { assertNever } from '@latchkey/kernel';
 import type { DeviceRecord } from './device.ts';
 import { digestMatcher, isFresh, secretMatcher } from './digest.ts';
 import type { DigestProof, Proof } from './proof.ts';
+import { finishedMatcher } from './psk.ts';
 import { standingAt } from './retirement.ts';
 import { deny, type Verdict, type VerifyContext } from './verdict.ts';
 import { verifyCertificate, verifyFingerprint } from './verify-certificate.ts';
@@ -22,6 +23,8 @@ export function verify(device: DeviceRecord | undefined, proof: Proof, context: 
       return verifyCertificate(standing, proof, context);
     case 'FINGERPRINT':
       return verifyFingerprint(standing, proof, context);
+    case 'PSK':
+      return verifySecret(standing, finishedMatcher(proof), context);
     default:
       return assertNever(proof);
   }
