@@ -66,7 +66,10 @@ test('a shard that moves to another node goes on there: nothing is missed, the o
   await expect.poll(() => store.read(one).catch(() => undefined), RECOVERY).toMatchObject({ deviceId: one, revision });
   await expect.poll(() => [store.lease.holds(one), store.lease.holds()], RECOVERY).toEqual([true, true]);
   await expect.poll(() => heard.map((change) => change?.deviceId)).toEqual([one, other, two]);
-  expect(store.figures()).toMatchObject({ shards: 16, shards_connected: 16, leases_held: 16 });
+  for (const each of [store, writer]) {
+    const all = { shards: 16, shards_connected: 16, leases_held: 16 };
+    await expect.poll(() => each.figures(), RECOVERY).toMatchObject(all);
+  }
   await Promise.all([store.close(), writer.close()]);
   const members = await Promise.all(
     layout.map(async (keys) => command(await cluster.primaryOf(keys.slot), 'EXISTS', keys.members)),

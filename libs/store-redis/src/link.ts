@@ -2,6 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { Clock, Random } from '@latchkey/kernel';
 import { StoreUnavailable } from '@latchkey/store';
 import { REPLY_DEADLINE_MS } from './session.ts';
+import { Waiting } from './waiting.ts';
 
 /** Says what happened to a connection; `fields` never hold a secret. */
 export type Log = (message: string, fields: Readonly<Record<string, string | number>>) => void;
@@ -25,10 +26,6 @@ export type LinkOptions<T extends Ending> = {
 const FIRST_PAUSE_MS = 25;
 /** Longest pause between attempts: one connection a second or so costs a Redis that comes back nothing. */
 const MAX_PAUSE_MS = 1_600;
-/** Most calls that wait for a new connection: more have nothing to gain within the deadline. */
-const MAX_WAITING = 10_000;
-
-type Waiter<T> = { readonly resolve: (connection: T) => void; readonly reject: (error: Error) => void };
 
 /**
  * A connection that is made anew for ever after it ended. A call waits for a new one as long as a reply may take; when
@@ -37,7 +34,7 @@ type Waiter<T> = { readonly resolve: (connection: T) => void; readonly reject: (
 export class Link<T extends Ending> {
   readonly #options: LinkOptions<T>;
   readonly #closing = new AbortController();
-  readonly #waiting = new Set<Waiter<T>>();
+  readonly #waiting = new Waiting<T>();
   #current: T | undefined;
   #downSinceMs: number;
   #downBecause = 'not connected yet';
@@ -67,11 +64,16 @@ export class Link<T extends Ending> {
     return this.#current;
   }
 
-  /** That connection, or the next one, if it comes before the last one has been gone for as long as a reply may take. */
-  async next(): Promise<T> {
+  /**
+   * That connection, or the next one, if it comes within `deadlineMs` and before the last one has been gone for as long as
+   * a reply may take.
+   */
+  async next(deadlineMs = REPLY_DEADLINE_MS): Promise<T> {
     if (this.#current !== undefined) return this.#current;
+    const late = () => this.#unavailable();
+    if (this.#closing.signal.aborted) throw late();
     const goneMs = this.#options.clock.monotonic() - this.#downSinceMs;
-    return this.#ready(REPLY_DEADLINE_MS - goneMs);
+    return this.#waiting.wait(Math.min(deadlineMs, REPLY_DEADLINE_MS - goneMs), late);
   }
 
   /** Ends the connection for good; calls reject from now on. */
@@ -81,23 +83,7 @@ export class Link<T extends Ending> {
     this.#closing.abort();
     this.#current?.end(reason);
     this.#current = undefined;
-    for (const waiter of this.#waiting) waiter.reject(this.#unavailable());
-  }
-
-  async #ready(deadlineMs: number): Promise<T> {
-    if (this.#closing.signal.aborted || deadlineMs <= 0 || this.#waiting.size >= MAX_WAITING) throw this.#unavailable();
-    let waiter: Waiter<T> | undefined;
-    let timer: NodeJS.Timeout | undefined;
-    try {
-      return await new Promise<T>((resolve, reject) => {
-        waiter = { resolve, reject };
-        this.#waiting.add(waiter);
-        timer = setTimeout(() => reject(this.#unavailable()), deadlineMs);
-      });
-    } finally {
-      clearTimeout(timer);
-      if (waiter !== undefined) this.#waiting.delete(waiter);
-    }
+    this.#waiting.reject(this.#unavailable());
   }
 
   async #keep(first: T | undefined): Promise<void> {
@@ -111,7 +97,7 @@ export class Link<T extends Ending> {
 
   #up(connection: T): void {
     this.#current = connection;
-    for (const waiter of this.#waiting) waiter.resolve(connection);
+    this.#waiting.resolve(connection);
   }
 
   #down(reason: string): void {

@@ -78,8 +78,8 @@ export class Node {
     return this.#link.current;
   }
 
-  next(): Promise<Connection> {
-    return this.#link.next();
+  next(deadlineMs?: number): Promise<Connection> {
+    return this.#link.next(deadlineMs);
   }
 
   close(reason?: string): void {

@@ -19,7 +19,7 @@ import { entryText } from './entry.ts';
 import { callReseal, callWrite } from './functions.ts';
 import { keptKey, recordKey, replayKey, shardOf } from './keys.ts';
 import { idsPage, parseReplay, type Rows, replayContent } from './rows.ts';
-import type { Reply } from './session.ts';
+import type { Caller, Reply } from './session.ts';
 import type { Shard } from './shard.ts';
 import { endUses, lastUses, reportUses } from './uses.ts';
 
@@ -76,8 +76,7 @@ export async function writeRecord(parts: Parts, write: Write): Promise<WriteResu
   }
   const shard = shardFor(parts, deviceId);
   const change = { nonce: Buffer.from(random(NONCE_BYTES)).toString('base64url'), deviceId, kind, effect };
-  const { control, replication } = await shard.connection();
-  const writing = callWrite(control, shard.keys, {
+  const call = {
     deviceId,
     expectedRevision,
     body: state === undefined ? undefined : packState(state, keyring, random),
@@ -87,13 +86,15 @@ export async function writeRecord(parts: Parts, write: Write): Promise<WriteResu
     credentialIds: state === undefined ? [] : credentialIdsOf(state),
     replay: replay === undefined ? undefined : { key: replay.key, content: replayContent(replay) },
     storeId,
-  }).then(async (reply) => {
+  };
+  const written = async (control: Caller) => {
     const { feed, keys } = shard;
+    const reply = await callWrite(control, keys, call);
     // Also when too few replicas have it: it may stay, so nobody may go on with what was before.
     if (reply.outcome === 'WRITTEN') await feed.wrote({ shard: keys.shard, position: reply.revision, ...change });
     return reply;
-  });
-  const reply = await replication.confirmed(writing);
+  };
+  const reply = await shard.write(({ control, replication }) => replication.confirmed(written(control)));
   if (reply.outcome === 'REPLAYED') return { outcome: 'REPLAYED', ...parseReplay(replay?.key ?? '', reply.replay) };
   return { outcome: reply.outcome, revision: reply.revision };
 }
@@ -114,8 +115,7 @@ export async function readReplay(parts: Parts, deviceId: DeviceId, key: string) 
 export async function settle(parts: Parts, deviceId: DeviceId, position: number): Promise<void> {
   const shard = shardFor(parts, deviceId);
   // A write that changed nothing may rest on one that too few replicas have.
-  const replicated =
-    parts.replicas === 0 ? undefined : shard.connection().then(({ replication }) => replication.confirm());
+  const replicated = parts.replicas === 0 ? undefined : shard.read(({ replication }) => replication.confirm());
   await Promise.all([shard.lease.settled(position), replicated]);
 }
 
@@ -148,8 +148,8 @@ export async function resealRecords(parts: Parts, after: DeviceId | undefined, l
       const bytes = await shard.reads.get(key);
       if (bytes === undefined || sealedUnder(bytes, deviceId) === keyring.current.reference) return false;
       const body = packState(unpackRecord(bytes, keyring, deviceId), keyring, random);
-      const { control, replication } = await shard.connection();
-      return replication.confirmed(callReseal(control, key, revisionOf(bytes, deviceId), body));
+      const revision = revisionOf(bytes, deviceId);
+      return shard.write(({ control, replication }) => replication.confirmed(callReseal(control, key, revision, body)));
     }),
   );
   return { resealed: done.filter(Boolean).length, next };
@@ -178,9 +178,8 @@ function readingRows({ keys, reading }: Shard): Rows {
   return { keys, caller: reading };
 }
 
-async function confirmedCall(shard: Shard, args: readonly RedisArgument[]): Promise<Reply> {
-  const { control, replication } = await shard.connection();
-  return replication.confirmed(control.call(args));
+function confirmedCall(shard: Shard, args: readonly RedisArgument[]): Promise<Reply> {
+  return shard.write(({ control, replication }) => replication.confirmed(control.call(args)));
 }
 
 function textOf(reply: Reply): string | undefined {

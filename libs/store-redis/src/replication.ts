@@ -48,10 +48,19 @@ export class Replication {
   }
 
   async #wait(): Promise<void> {
-    const count = Number(await this.#caller.call(['WAIT', String(this.#replicas), String(REPLICATION_DEADLINE_MS)]));
+    const count = await this.#counted();
     if (count >= this.#replicas) return;
     throw new StoreUnavailable(
       `${count} of ${this.#replicas} Redis replicas took the write in time: it may or may not survive`,
     );
+  }
+
+  async #counted(): Promise<number> {
+    try {
+      return Number(await this.#caller.call(['WAIT', String(this.#replicas), String(REPLICATION_DEADLINE_MS)]));
+    } catch (error) {
+      // No ConnectionLost: what was written stays written, whatever became of the WAIT.
+      throw new StoreUnavailable(`the write may or may not survive: ${error instanceof Error ? error.message : error}`);
+    }
   }
 }

@@ -17,7 +17,18 @@ const WRONG_SERVER = /^(MOVED|READONLY|MASTERDOWN) /;
 /** What a command answers: node-redis' own types, narrowed by its caller. */
 export type Reply = unknown;
 
-/** Sends commands to Redis. Every method rejects with a StoreUnavailable. */
+/** The connection ended before the reply, or the server is not the one that was to be asked. */
+export class ConnectionLost extends StoreUnavailable {
+  /** The command was sent, and nobody said that it was refused. */
+  readonly mayBeDone: boolean;
+
+  constructor(message: string, mayBeDone: boolean) {
+    super(message);
+    this.mayBeDone = mayBeDone;
+  }
+}
+
+/** Sends commands to Redis. Every method rejects with a StoreUnavailable, a ConnectionLost among them. */
 export type Caller = {
   /** The reply with strings decoded as UTF-8. */
   readonly call: (args: readonly RedisArgument[]) => Promise<Reply>;
@@ -126,7 +137,7 @@ class OpenSession implements Session {
   }
 
   async #send(name: string, command: () => Promise<Reply>): Promise<Reply> {
-    if (this.#endedBy !== undefined) throw this.#unavailable(this.#endedBy);
+    if (this.#endedBy !== undefined) throw this.#lost(this.#endedBy, false);
     if (this.#pending >= MAX_PENDING) throw this.#unavailable(`${MAX_PENDING} commands wait for a reply`);
     this.#pending += 1;
     try {
@@ -136,12 +147,21 @@ class OpenSession implements Session {
       });
     } catch (error) {
       if (error instanceof StoreUnavailable) throw error;
-      const reason = error instanceof ErrorReply ? `${name} was refused: ${error.message}` : undefined;
-      if (error instanceof ErrorReply && WRONG_SERVER.test(error.message)) this.end(`${reason}`);
-      throw this.#unavailable(reason ?? this.#endedBy ?? reasonOf(error));
+      if (error instanceof ErrorReply) throw this.#refused(`${name} was refused: ${error.message}`, error);
+      throw this.#lost(this.#endedBy ?? reasonOf(error), true);
     } finally {
       this.#pending -= 1;
     }
+  }
+
+  #refused(reason: string, { message }: ErrorReply): StoreUnavailable {
+    if (!WRONG_SERVER.test(message)) return this.#unavailable(reason);
+    this.end(reason);
+    return this.#lost(reason, false);
+  }
+
+  #lost(reason: string, mayBeDone: boolean): ConnectionLost {
+    return new ConnectionLost(`Redis at ${this.#where}: ${reason}`, mayBeDone);
   }
 
   #unavailable(reason: string): StoreUnavailable {
