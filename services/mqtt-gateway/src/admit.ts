@@ -34,6 +34,8 @@ export type AdmissionOptions = {
 export type Connect = {
   readonly clientId: string;
   readonly keepaliveS: number;
+  /** MQTT 5: it names a way of authentication that goes on after CONNECT. */
+  readonly enhanced: boolean;
   readonly username: string | undefined;
   readonly password: Uint8Array | undefined;
 };
@@ -75,8 +77,9 @@ export function createAdmission(options: AdmissionOptions): Admit {
 
 /** The steps of one CONNECT. The session registers first and is looked at again before the device hears of it. */
 async function admit(options: AdmissionOptions, link: Link, connect: Connect): Promise<Admitted | Refusal> {
-  const { keepaliveS, ...presented } = connect;
+  const { keepaliveS, enhanced, ...presented } = connect;
   if (keepaliveS < MIN_KEEPALIVE_S || keepaliveS > MAX_KEEPALIVE_S) return { decision: 'REFUSED', why: 'KEEPALIVE' };
+  if (enhanced) return { decision: 'REFUSED', why: 'AUTH_METHOD' };
 
   const reading = readProof({ ...presented, chain: peerChain(link.conn) });
   if (reading.outcome === 'REFUSED') return { decision: 'REFUSED', why: reading.why };

@@ -7,6 +7,10 @@ test('malformed client id and keepalive are 2', () => {
   expect(answerTo({ decision: 'REFUSED', why: 'KEEPALIVE' })).toEqual({ mqtt3: 2, mqtt5: 0x82 });
 });
 
+test('an authentication method is 0x8c, which MQTT 3 does not have', () => {
+  expect(answerTo({ decision: 'REFUSED', why: 'AUTH_METHOD' })).toEqual({ mqtt3: 4, mqtt5: 0x8c });
+});
+
 test('no decision is 3, whatever its cause', () => {
   for (const cause of ['UNAVAILABLE', 'DEADLINE', 'OVERLOADED', 'FAILED', 'UNREADABLE', 'NOT_FOLLOWING'] as const) {
     expect(answerTo({ decision: 'NONE', cause })).toEqual({ mqtt3: 3, mqtt5: 0x88 });

@@ -3,7 +3,7 @@ import type { Decision, Grant } from '@latchkey/gateway-kit';
 import { DenyReason } from '@latchkey/protocol/v1';
 
 /** Why a device was refused before anybody was asked. */
-export type EdgeRefusal = 'KEEPALIVE' | 'CLIENT_ID' | 'CREDENTIALS';
+export type EdgeRefusal = 'KEEPALIVE' | 'CLIENT_ID' | 'CREDENTIALS' | 'AUTH_METHOD';
 
 /** Any outcome but a grant. */
 export type Refusal = Exclude<Decision, Grant> | { readonly decision: 'REFUSED'; readonly why: EdgeRefusal };
@@ -16,6 +16,7 @@ const BAD_KEEPALIVE: Connack = { mqtt3: 2, mqtt5: 0x82 };
 const NOT_AVAILABLE: Connack = { mqtt3: 3, mqtt5: 0x88 };
 const THROTTLED: Connack = { mqtt3: 3, mqtt5: 0x97 };
 const BAD_CREDENTIALS: Connack = { mqtt3: 4, mqtt5: 0x86 };
+const BAD_AUTH_METHOD: Connack = { mqtt3: 4, mqtt5: 0x8c };
 const NOT_AUTHORIZED: Connack = { mqtt3: 5, mqtt5: 0x87 };
 
 /** The answer to a refused CONNECT (docs/reasons.md). The device learns no more than the vendor's codes tell. */
@@ -38,6 +39,8 @@ function answerAtEdge(why: EdgeRefusal): Connack {
       return BAD_CLIENT_ID;
     case 'CREDENTIALS':
       return BAD_CREDENTIALS;
+    case 'AUTH_METHOD':
+      return BAD_AUTH_METHOD;
   }
 }
 

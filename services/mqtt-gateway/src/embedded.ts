@@ -65,7 +65,7 @@ function hooksOf({ admit, sessions, registry, log }: EmbeddedOptions): Hooks {
     },
     authenticate: (client, username, password, done) => {
       const { clientId = '', keepalive = 0 } = connects.get(client) ?? {};
-      admit(linkOf(client), { clientId, keepaliveS: keepalive, username, password })
+      admit(linkOf(client), { clientId, keepaliveS: keepalive, enhanced: false, username, password })
         .then((outcome) => {
           if (outcome.decision !== 'GRANTED') return done(refusalError(outcome), null);
           const { deviceId } = outcome;

@@ -3,25 +3,23 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { createServer as createTlsServer, TLSSocket } from 'node:tls';
 import { listenOn } from '@latchkey/gateway-kit';
 import type { Address, Log } from '@latchkey/runtime';
+import { CONNECT_BYTE, MAX_CONNECT_BYTES, MAX_PACKET_BYTES, type PacketRules, packetWalk } from './packets.ts';
 import { MAX_CHAIN } from './proof.ts';
 
 /** A TLS handshake takes a slow device on a slow network a few seconds. */
 const HANDSHAKE_DEADLINE_MS = 10_000;
 
-/** Client id, user name and password take less than 1 KiB; the rest is room for a will, which is read and dropped. */
-const MAX_CONNECT_BYTES = 65_536;
-
-/** The vendor's bound on a message, 1 MB. */
-const MAX_PACKET_BYTES = 1_048_576;
-
-/** First byte of CONNECT: type 1, flags 0 [MQTT-2.2.2-1]. */
-const CONNECT_BYTE = 0x10;
-
-/** Bytes of a remaining length [MQTT-2.2.3]. */
-const MAX_LENGTH_BYTES = 4;
-
 /** Longest time that a stop waits for links to take what was sent to them and to close. */
 const DRAIN_DEADLINE_MS = 3_000;
+
+/**
+ * What a device may send: the parser behind it collects a packet before it looks at it, and has no bound of its own.
+ */
+const DEVICE_RULES: PacketRules = {
+  firstByte: CONNECT_BYTE,
+  maxFirstBytes: MAX_CONNECT_BYTES,
+  maxOtherBytes: MAX_PACKET_BYTES,
+};
 
 /** The private key of the TLS listener and its certificate chain, PEM. */
 export type TlsIdentity = { readonly cert: Buffer; readonly key: Buffer };
@@ -126,52 +124,12 @@ function track(sockets: Set<Socket>, socket: Socket): void {
 }
 
 function guard(socket: Socket, log: Log): (chunk: Buffer) => void {
-  const breachOf = packetGuard();
+  const walk = packetWalk(DEVICE_RULES);
   return (chunk) => {
-    const breach = breachOf(chunk);
+    const breach = walk.take(chunk);
     if (breach === undefined) return;
     log.debug({ source: sourceOf(socket), breach }, 'connection cut');
     socket.destroy();
-  };
-}
-
-/** What a stream of packets may not do: begin with something else than CONNECT, or announce a packet over its bound. */
-export type Breach = 'NOT_CONNECT' | 'TOO_LONG' | 'BAD_LENGTH';
-
-/**
- * Watches a stream of MQTT packets, chunk by chunk, by their fixed headers alone: the parser behind it collects a packet
- * before it looks at it, and has no bound of its own.
- */
-export function packetGuard(): (chunk: Uint8Array) => Breach | undefined {
-  let maxBytes = MAX_CONNECT_BYTES;
-  let expect: 'FIRST' | 'TYPE' | 'LENGTH' = 'FIRST';
-  let bodyLeft = 0;
-  let length = 0;
-  let lengthBytes = 0;
-  const readByte = (byte: number): Breach | undefined => {
-    if (expect === 'FIRST' && byte !== CONNECT_BYTE) return 'NOT_CONNECT';
-    if (expect !== 'LENGTH') {
-      expect = 'LENGTH';
-      length = 0;
-      lengthBytes = 0;
-      return;
-    }
-    length += (byte & 0x7f) * 128 ** lengthBytes++;
-    if (length > maxBytes) return 'TOO_LONG';
-    if (byte >= 0x80) return lengthBytes === MAX_LENGTH_BYTES ? 'BAD_LENGTH' : undefined;
-    expect = 'TYPE';
-    bodyLeft = length;
-    maxBytes = MAX_PACKET_BYTES;
-  };
-  return (chunk) => {
-    for (let at = 0; at < chunk.length; ) {
-      const skipped = Math.min(bodyLeft, chunk.length - at);
-      bodyLeft -= skipped;
-      at += skipped;
-      const byte = chunk[at++];
-      const breach = byte === undefined ? undefined : readByte(byte);
-      if (breach !== undefined) return breach;
-    }
   };
 }
 
