@@ -18,6 +18,7 @@ export const DENY_REASONS = [
   'ACTIVATION_EXPIRED',
   'TOKEN_INVALID',
   'TOKEN_EXPIRED',
+  'TOKEN_REVOKED',
   'THROTTLED',
 ] as const;
 
@@ -30,6 +31,8 @@ export type Granted = {
   readonly slot: Slot;
   readonly credentialId: CredentialId;
   readonly revision: Revision;
+  /** The last closing of the device's sessions before this grant; an access token carries it. */
+  readonly sessionsClosedAt: Revision;
   /** This very success activated the device. */
   readonly activatedNow: boolean;
   /** When the grant ends by itself, milliseconds since the epoch; undefined: never. */

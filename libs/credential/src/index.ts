@@ -34,6 +34,7 @@ export type {
   PskProof,
   SecretProof,
   SignType,
+  TokenProof,
 } from './proof.ts';
 export { type PskSecrets, pskSecrets } from './psk-secrets.ts';
 export { isRefusal, REFUSAL_REASONS, type Refusal, type RefusalReason } from './refusal.ts';
@@ -61,6 +62,7 @@ export { type SessionGrant, sessionStands } from './session.ts';
 export { activationDeadlineMs } from './standing.ts';
 export { contentOf, heldIn, otherSlot } from './state.ts';
 export { leavesTrace, noteSuccess } from './success.ts';
+export { makeToken, TOKEN_LIFE_MS, type TokenKeys } from './token.ts';
 export {
   type BindVerdict,
   DEFAULT_SETTINGS,

@@ -51,5 +51,8 @@ export type PskProof = {
   readonly verifyData: Uint8Array;
 };
 
+/** An access token, made after the device was granted on a secret. */
+export type TokenProof = { readonly kind: 'TOKEN'; readonly token: Secret };
+
 /** What a device shows. */
-export type Proof = DigestProof | SecretProof | CertificateProof | FingerprintProof | PskProof;
+export type Proof = DigestProof | SecretProof | CertificateProof | FingerprintProof | PskProof | TokenProof;

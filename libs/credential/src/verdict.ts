@@ -4,6 +4,7 @@ import type { DenyReason } from './decision.ts';
 import type { Slot } from './device.ts';
 import type { TimestampWindow } from './digest.ts';
 import type { Protocol } from './proof.ts';
+import type { TokenKeys } from './token.ts';
 
 /** What an operator sets for all devices. */
 export type VerifySettings = {
@@ -30,6 +31,8 @@ export type VerifyContext = {
   readonly settings: VerifySettings;
   /** The CAs that certificates may chain to: registered, proven and not disabled. */
   readonly trustedCas: readonly X509Certificate[];
+  /** The keys of access tokens; absent: none is accepted. */
+  readonly tokenKeys?: TokenKeys | undefined;
 };
 
 /** The proof is right for this slot. */

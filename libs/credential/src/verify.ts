@@ -7,6 +7,7 @@ import { standingAt } from './retirement.ts';
 import { deny, type Verdict, type VerifyContext } from './verdict.ts';
 import { verifyCertificate, verifyFingerprint } from './verify-certificate.ts';
 import { verifySecret } from './verify-secret.ts';
+import { verifyToken } from './verify-token.ts';
 
 /**
  * Judges one proof of one device; undefined: there is no such device. Primary first, then secondary. Changes nothing:
@@ -25,6 +26,8 @@ export function verify(device: DeviceRecord | undefined, proof: Proof, context: 
       return verifyFingerprint(standing, proof, context);
     case 'PSK':
       return verifySecret(standing, finishedMatcher(proof), context);
+    case 'TOKEN':
+      return verifyToken(standing, proof, context);
     default:
       return assertNever(proof);
   }

@@ -1,3 +1,4 @@
+export { type DerivedKeys, deriveKeys } from './derived-keys.ts';
 export { type EmbeddedOptions, openEmbeddedStore } from './embedded/embedded.ts';
 export { checkKeys, forgetKey, type KeptKey, KeyMismatch, keptKeys } from './key-check.ts';
 export {

@@ -11,6 +11,7 @@ import {
   noteSuccess,
   type Proof,
   type Protocol,
+  type TokenKeys,
   type Verdict,
   type VerifySettings,
   verify,
@@ -55,6 +56,8 @@ export type VerifierOptions = {
   readonly settings: VerifySettings;
   /** The CAs that are trusted at this moment. */
   readonly trustedCas: () => readonly X509Certificate[];
+  /** The keys of access tokens at this moment; absent: no token is accepted. */
+  readonly tokenKeys?: () => TokenKeys;
   /** Devices to keep in memory. */
   readonly maxRecords: number;
   /** Hears why the store could not be told of last uses; they are told later. */
@@ -234,8 +237,8 @@ export class Verifier {
   }
 
   #verify(record: DeviceRecord | undefined, { proof, protocol }: Question, nowMs: number): Verdict {
-    const { settings, trustedCas } = this.#options;
-    return verify(record, proof, { nowMs, protocol, settings, trustedCas: trustedCas() });
+    const { settings, trustedCas, tokenKeys } = this.#options;
+    return verify(record, proof, { nowMs, protocol, settings, trustedCas: trustedCas(), tokenKeys: tokenKeys?.() });
   }
 
   #bound(record: DeviceRecord, fingerprint: string): DeviceRecord {
@@ -299,5 +302,6 @@ function decisionOf(verdict: Verdict, record: DeviceRecord | undefined, activate
   if (verdict.kind === 'DENY') return denied(verdict.reason);
   if (verdict.kind === 'BIND' || record === undefined) throw new Error('a binding is written before it is decided on');
   const { slot, credentialId, expiresAtMs } = verdict;
-  return { granted: true, slot, credentialId, revision: record.revision, activatedNow, expiresAtMs };
+  const { revision, sessionsClosedAt } = record;
+  return { granted: true, slot, credentialId, revision, sessionsClosedAt, activatedNow, expiresAtMs };
 }

@@ -15,7 +15,6 @@ import { type Service, startService } from './test-stores.ts';
 const NOT_THERE_YET = [
   'AuthenticationService.AuthenticateStream',
   'AuthenticationService.DerivePskSecret',
-  'AuthenticationService.MintToken',
   'AuthenticationService.ReportSessions',
   'DeviceService.ImportDevices',
   'DeviceService.ExportDevices',

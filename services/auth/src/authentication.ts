@@ -1,4 +1,5 @@
 import { create } from '@bufbuild/protobuf';
+import type { Decision } from '@latchkey/credential';
 import { type CredentialId, toRevision } from '@latchkey/kernel';
 import {
   type AuthenticateResponse,
@@ -7,15 +8,18 @@ import {
   type CheckSessionsRequest,
   CheckSessionsRequestSchema,
   CheckSessionsResponseSchema,
+  type MintTokenResponse,
+  MintTokenResponse_MintedTokenSchema,
+  MintTokenResponseSchema,
   SessionStanding,
   WatchChangesRequestSchema,
 } from '@latchkey/protocol/v1';
 import { type Handlers, validate } from '@latchkey/rpc';
 import type { Log } from '@latchkey/runtime';
-import type { Answer, Session, Verifier } from '@latchkey/verifier';
+import type { Answer, Minting, Question, Session, Verifier } from '@latchkey/verifier';
 import { toDecision } from './convert.ts';
 import type { DecisionMetrics } from './metrics.ts';
-import { readDeviceId, readQuestion } from './question.ts';
+import { readDeviceId, readMinting, readQuestion } from './question.ts';
 import type { createWatch } from './watch.ts';
 
 const MAX_UINT32 = 0xffff_ffff;
@@ -25,15 +29,18 @@ const MAX_REVISION = BigInt(Number.MAX_SAFE_INTEGER);
 /** The part of AuthenticationService that is served. */
 export function authenticationService(options: {
   readonly verifier: Verifier;
+  readonly mint: (question: Question) => Promise<Minting>;
   readonly watch: ReturnType<typeof createWatch>;
   readonly decisions: DecisionMetrics;
   readonly log: Log;
 }): Handlers<typeof AuthenticationService> {
-  const { verifier, watch, decisions, log } = options;
-  const respond = (answer: Answer, deviceId: string): AuthenticateResponse => {
-    const { decision, cacheAgeMs } = answer;
+  const { verifier, mint, watch, decisions, log } = options;
+  const note = (decision: Decision, deviceId: string): void => {
     decisions.count(decision);
     if (!decision.granted) log.debug({ deviceId, reason: decision.reason }, 'denied');
+  };
+  const respond = ({ decision, cacheAgeMs }: Answer, deviceId: string): AuthenticateResponse => {
+    note(decision, deviceId);
     return create(AuthenticateResponseSchema, {
       decision: toDecision(decision),
       cacheAgeMs: Math.min(Math.round(cacheAgeMs), MAX_UINT32), // a record may lie in memory for longer than 49 days
@@ -44,6 +51,12 @@ export function authenticationService(options: {
       const answer = verifier.authenticate(readQuestion(request));
       if (!(answer instanceof Promise)) return respond(answer, request.deviceId);
       return answer.then((late) => respond(late, request.deviceId));
+    },
+    async mintToken(request) {
+      const question = readMinting(request);
+      const minting = await mint(question);
+      note(minting.answer.decision, question.deviceId);
+      return toMintTokenResponse(minting);
     },
     async checkSessions(request) {
       validate(CheckSessionsRequestSchema, request);
@@ -57,6 +70,15 @@ export function authenticationService(options: {
       watch.open(request, call);
     },
   };
+}
+
+function toMintTokenResponse({ answer, token }: Minting): MintTokenResponse {
+  const decision = toDecision(answer.decision);
+  if (decision.case === 'denied') return create(MintTokenResponseSchema, { result: decision });
+  const value = { token: token?.reveal() ?? '', granted: decision.value };
+  return create(MintTokenResponseSchema, {
+    result: { case: 'minted', value: create(MintTokenResponse_MintedTokenSchema, value) },
+  });
 }
 
 function sessionsOf({ sessions }: CheckSessionsRequest): readonly Session[] {

@@ -1,7 +1,13 @@
 import { status } from '@grpc/grpc-js';
 import type { Proof } from '@latchkey/credential';
 import { type DeviceId, parseDeviceId, Secret } from '@latchkey/kernel';
-import { type AuthenticateRequest, AuthenticateRequestSchema, type Proof as ProofMessage } from '@latchkey/protocol/v1';
+import {
+  type AuthenticateRequest,
+  AuthenticateRequestSchema,
+  type MintTokenRequest,
+  MintTokenRequestSchema,
+  type Proof as ProofMessage,
+} from '@latchkey/protocol/v1';
 import { RpcError, validate } from '@latchkey/rpc';
 import type { Question } from '@latchkey/verifier';
 import { protocolOf } from './convert.ts';
@@ -24,6 +30,16 @@ export function readQuestion(request: AuthenticateRequest): Question {
     throw new RpcError(status.UNIMPLEMENTED, `a proof of kind ${request.proof?.kind.case} is not served`);
   }
   return { deviceId, protocol, proof };
+}
+
+/** Reads an attempt that shall get a token. Throws INVALID_ARGUMENT that names the field. */
+export function readMinting(request: MintTokenRequest): Question {
+  const kind = request.attempt?.proof?.kind.case;
+  if (request.attempt === undefined || (kind !== 'digest' && kind !== 'secret')) {
+    validate(MintTokenRequestSchema, request);
+    throw new RpcError(status.INVALID_ARGUMENT, 'attempt.proof: a token is made only for a digest or a secret');
+  }
+  return readQuestion(request.attempt);
 }
 
 /** The device that a request names. Throws INVALID_ARGUMENT. */
@@ -63,6 +79,9 @@ function readProof(message: ProofMessage | undefined): Proof | undefined {
     case 'fingerprint':
       if (!FINGERPRINT.test(kind.value.fingerprint)) return undefined;
       return { kind: 'FINGERPRINT', fingerprint: kind.value.fingerprint };
+    case 'token':
+      if (kind.value.token === '' || !isWithin(kind.value.token, MAX_TEXT_CHARS)) return undefined;
+      return { kind: 'TOKEN', token: new Secret(kind.value.token) };
     default:
       return undefined;
   }

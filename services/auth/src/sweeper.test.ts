@@ -48,6 +48,7 @@ test('the age of a record that lay in memory for two months fits its field', asy
   const verifier = { authenticate: () => ({ decision: denied('FROZEN'), cacheAgeMs: 60 * 86_400_000 }) };
   const { authenticate } = authenticationService({
     verifier: verifier as unknown as Verifier,
+    mint: () => Promise.reject(new Error('nobody asks for a token')),
     watch: { count: () => 0, open: () => undefined, close: () => undefined },
     decisions: { count: () => undefined },
     log: keptLog().log,

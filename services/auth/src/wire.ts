@@ -1,13 +1,13 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { DEFAULT_SETTINGS } from '@latchkey/credential';
+import { DEFAULT_SETTINGS, type TokenKeys } from '@latchkey/credential';
 import { systemClock, systemRandom } from '@latchkey/kernel';
 import { AuthenticationService, CertificateService, CredentialService, DeviceService } from '@latchkey/protocol/v1';
 import type { CallObserver } from '@latchkey/rpc';
 import { createRegistry, formatAddress, type Log, type Running, SettingsError } from '@latchkey/runtime';
 import { checkKeys, KeyMismatch, type Keyring, openEmbeddedStore, type Store } from '@latchkey/store';
 import { openRedisStore, RedisUrlError } from '@latchkey/store-redis';
-import { Verifier } from '@latchkey/verifier';
+import { mintToken, Verifier } from '@latchkey/verifier';
 import { listenForOperators } from './admin-listener.ts';
 import { authenticationService } from './authentication.ts';
 import type { Config } from './config.ts';
@@ -21,6 +21,7 @@ import { cacheMetrics, callMetrics, decisionMetrics, storeMetrics } from './metr
 import { prepareToken } from './operator.ts';
 import { type LiveKeyring, liveKeyring, resealAll, rotate } from './rotation.ts';
 import { startSweeper } from './sweeper.ts';
+import { tokenKeys } from './token-keys.ts';
 import { createWatch } from './watch.ts';
 
 /** How long calls under way may go on once the service stops: a gateway's own deadline is shorter. */
@@ -42,7 +43,8 @@ export async function startAuth(config: Config, log: Log): Promise<Running> {
 
   const registry = createRegistry('auth');
   const observe = callMetrics(registry);
-  const { verifier, noted } = makeVerifier(config, store, log);
+  const keys = tokenKeys(live.keyring);
+  const { verifier, noted } = makeVerifier(config, store, keys, log);
   await verifier.start();
   const watch = createWatch(store, log);
   cacheMetrics(registry, verifier, watch.count);
@@ -50,7 +52,10 @@ export async function startAuth(config: Config, log: Log): Promise<Running> {
 
   const gateways = await listenForGateways(
     config.grpc,
-    authenticationService({ verifier, watch, decisions: decisionMetrics(registry), log }),
+    authenticationService({
+      ...{ verifier, watch, decisions: decisionMetrics(registry), log },
+      mint: (question) => mintToken(question, { verifier, keys, clock }),
+    }),
     { translate, observe: logging(observe, log), monotonic: clock.monotonic, trailers: noted?.trailers },
   );
   const ports = { store, verifier, clock, random, quietMs: config.quietMs };
@@ -95,7 +100,7 @@ export async function startAuth(config: Config, log: Log): Promise<Running> {
   };
 }
 
-function makeVerifier(config: Config, store: Store, log: Log) {
+function makeVerifier(config: Config, store: Store, keys: () => TokenKeys, log: Log) {
   const noted = config.reportDecisionTimes
     ? noteDecisions(store.lease, () => process.hrtime.bigint() / 1_000n)
     : undefined;
@@ -106,6 +111,7 @@ function makeVerifier(config: Config, store: Store, log: Log) {
     random,
     settings: { ...DEFAULT_SETTINGS, timestampWindow, requireTrustedCa },
     trustedCas: () => [], // until CAs can be registered, no certificate binds
+    tokenKeys: keys,
     maxRecords: config.maxCachedDevices,
     reportFailed: (error) => log.warn({ err: error }, 'last uses are told to the store later'),
   });

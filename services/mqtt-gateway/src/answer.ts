@@ -64,6 +64,7 @@ function answerToDenial(reason: DenyReason): Connack {
     case DenyReason.ACTIVATION_EXPIRED:
     case DenyReason.TOKEN_INVALID:
     case DenyReason.TOKEN_EXPIRED:
+    case DenyReason.TOKEN_REVOKED:
     case DenyReason.UNSPECIFIED:
       return BAD_CREDENTIALS;
     default:

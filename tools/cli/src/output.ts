@@ -59,6 +59,7 @@ const REASONS: Readonly<Record<DenyReason, string>> = {
   [DenyReason.ACTIVATION_EXPIRED]: 'the proof is right, the device was not activated in time',
   [DenyReason.TOKEN_INVALID]: 'the token is not one for this device',
   [DenyReason.TOKEN_EXPIRED]: 'the token has expired',
+  [DenyReason.TOKEN_REVOKED]: 'the token stood for a credential or a time that was ended',
   [DenyReason.THROTTLED]: 'too many failed attempts of late',
 };
 

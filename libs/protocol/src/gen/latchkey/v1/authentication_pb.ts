@@ -557,13 +557,14 @@ export const DerivePskSecretResponseSchema: GenMessage<DerivePskSecretResponse> 
   messageDesc(file_latchkey_v1_authentication, 13);
 
 /**
- * MintTokenRequest is an attempt with a secret proof.
+ * MintTokenRequest is an attempt with a digest or a secret.
  *
  * @generated from message latchkey.v1.MintTokenRequest
  */
 export type MintTokenRequest = Message<"latchkey.v1.MintTokenRequest"> & {
   /**
-   * The attempt.
+   * The attempt. Other proofs are INVALID_ARGUMENT: a token would live on by another token, and a
+   * certificate is shown anew with each connection.
    *
    * @generated from field: latchkey.v1.AuthenticateRequest attempt = 1;
    */
@@ -1256,7 +1257,8 @@ export const AuthenticationService: GenService<{
     output: typeof DerivePskSecretResponseSchema;
   },
   /**
-   * MintToken decides on a secret proof and, when granted, makes an opaque access token.
+   * MintToken decides on a secret or its digest and, when granted, makes an opaque access token. The
+   * token is judged at each use: it ends within a day, and with its credential and the device's sessions.
    *
    * @generated from rpc latchkey.v1.AuthenticationService.MintToken
    */
