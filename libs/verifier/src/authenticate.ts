@@ -18,6 +18,7 @@ import {
 } from '@latchkey/credential';
 import { type Clock, CREDENTIAL_ID_BYTES, type DeviceId, type Random, toCredentialId } from '@latchkey/kernel';
 import type { Store, Write } from '@latchkey/store';
+import { type Derived, derive, type Handshake } from './derive.ts';
 import { type RecordStats, Records, type Sighting } from './records.ts';
 import { checkSessions, type Session } from './sessions.ts';
 import { Uses } from './uses.ts';
@@ -146,6 +147,20 @@ export class Verifier {
       wouldActivate: final.kind === 'GRANT' && final.activate,
       wouldBind,
     };
+  }
+
+  /** The master secrets of a DTLS handshake. Rejects with NoDecision, or as the store does. */
+  derivePsk(handshake: Handshake): Promise<Derived> {
+    const { clock, random, settings } = this.#options;
+    const leaseDeadlineMs = clock.monotonic() + LEASE_WAIT_MS;
+    return this.#counted(1, async () => {
+      const derived = await derive(handshake, {
+        ...{ records: this.#records, lease: this.#store.lease, clock, random, settings, maxAttempts: MAX_ATTEMPTS },
+        waitForLease: (deviceId) => this.#leaseBy(leaseDeadlineMs, deviceId),
+      });
+      if (derived === undefined) throw new NoDecision('the device changes faster than it can be looked at');
+      return derived;
+    });
   }
 
   /** Which of a gateway's sessions may stay open, in their order. Rejects with NoDecision, or as the store does. */

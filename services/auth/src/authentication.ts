@@ -8,6 +8,8 @@ import {
   type CheckSessionsRequest,
   CheckSessionsRequestSchema,
   CheckSessionsResponseSchema,
+  DerivePskSecretRequestSchema,
+  DerivePskSecretResponseSchema,
   type MintTokenResponse,
   MintTokenResponse_MintedTokenSchema,
   MintTokenResponseSchema,
@@ -19,6 +21,7 @@ import type { Log } from '@latchkey/runtime';
 import type { Answer, Minting, Question, Session, Verifier } from '@latchkey/verifier';
 import { toDecision } from './convert.ts';
 import type { DecisionMetrics } from './metrics.ts';
+import { derivationOf, namedBy } from './psk.ts';
 import { readDeviceId, readMinting, readQuestion } from './question.ts';
 import type { createWatch } from './watch.ts';
 
@@ -32,9 +35,11 @@ export function authenticationService(options: {
   readonly mint: (question: Question) => Promise<Minting>;
   readonly watch: ReturnType<typeof createWatch>;
   readonly decisions: DecisionMetrics;
+  /** Products whose devices may name themselves by node id in a DTLS handshake. */
+  readonly coapProducts: readonly string[];
   readonly log: Log;
 }): Handlers<typeof AuthenticationService> {
-  const { verifier, mint, watch, decisions, log } = options;
+  const { verifier, mint, watch, decisions, coapProducts, log } = options;
   const note = (decision: Decision, deviceId: string): void => {
     decisions.count(decision);
     if (!decision.granted) log.debug({ deviceId, reason: decision.reason }, 'denied');
@@ -57,6 +62,20 @@ export function authenticationService(options: {
       const minting = await mint(question);
       note(minting.answer.decision, question.deviceId);
       return toMintTokenResponse(minting);
+    },
+    async derivePskSecret(request) {
+      validate(DerivePskSecretRequestSchema, request);
+      const { derivation } = request;
+      if (derivation === undefined) throw new Error('validated without a derivation');
+      const deviceIds = namedBy(derivation.identity, coapProducts);
+      const derived = await verifier.derivePsk({ deviceIds, derivation: derivationOf(derivation) });
+      decisions.derived(derived.deviceId !== undefined);
+      if (derived.deviceId === undefined) log.debug({ source: request.source }, 'a DTLS identity names no device');
+      return create(DerivePskSecretResponseSchema, {
+        masterSecret: derived.primary,
+        deviceId: derived.deviceId ?? '',
+        secondaryMasterSecret: derived.secondary ?? new Uint8Array(),
+      });
     },
     async checkSessions(request) {
       validate(CheckSessionsRequestSchema, request);

@@ -8,7 +8,7 @@ import {
   SettingsError,
   serviceCommand,
 } from '@latchkey/runtime';
-import { type Command, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { KeySource } from './keys.ts';
 
 /** All that an operator can set. */
@@ -25,6 +25,9 @@ export type Config = {
   readonly keys: KeySource;
   readonly newOperatorToken: boolean;
   readonly requireTrustedCa: boolean;
+  readonly coapAcceptsSecondary: boolean;
+  /** Products whose devices may name themselves by node id in a DTLS handshake. */
+  readonly coapProducts: readonly string[];
   readonly timestampWindow: { readonly beforeMs: number; readonly afterMs: number };
   readonly maxCachedDevices: number;
   /** How long a credential must not have been used before it is called safe to retire. */
@@ -44,6 +47,8 @@ type Flags = {
   keyCommand?: string;
   newOperatorToken: boolean;
   requireTrustedCa: boolean;
+  coapAcceptSecondary: boolean;
+  coapProducts: readonly string[];
   timestampEarlyMinutes: number;
   timestampLateMinutes: number;
   cacheDevices: number;
@@ -58,6 +63,8 @@ const MAX_REDIS_REPLICAS = 10;
 
 const HOUR_MINUTES = 60;
 const MINUTE_MS = 60_000;
+/** Each is one more record to look at for an identity that names nobody. */
+const MAX_COAP_PRODUCTS = 16;
 
 /**
  * Reads the command line, and what of it the environment holds instead. `sealingKeys` is the text of
@@ -105,6 +112,12 @@ export function readConfig(argv: readonly string[], sealingKeys: string | undefi
       false,
     )
     .option('--require-trusted-ca', 'demand a chain to a trusted CA from every certificate', false)
+    .option('--coap-accept-secondary', 'take the secondary credential over CoAP too', false)
+    .addOption(
+      new Option('--coap-products <ids>', 'products, by comma, whose devices may say their node id as DTLS identity')
+        .argParser(readProducts)
+        .default([], 'none'),
+    )
     .option(
       '--report-decision-times',
       'send the moment of each decision as trailing metadata, for the chaos tool; no one else needs it',
@@ -162,6 +175,8 @@ function fromFlags(flags: Flags, sealingKeys: string | undefined): Config {
     keys: keySource(flags, sealingKeys, dataDir),
     newOperatorToken: flags.newOperatorToken,
     requireTrustedCa: flags.requireTrustedCa,
+    coapAcceptsSecondary: flags.coapAcceptSecondary,
+    coapProducts: flags.coapProducts,
     timestampWindow: {
       beforeMs: flags.timestampEarlyMinutes * MINUTE_MS,
       afterMs: flags.timestampLateMinutes * MINUTE_MS,
@@ -171,6 +186,13 @@ function fromFlags(flags: Flags, sealingKeys: string | undefined): Config {
     reportDecisionTimes: flags.reportDecisionTimes,
     logLevel: flags.logLevel,
   };
+}
+
+function readProducts(text: string): readonly string[] {
+  const products = text.split(',');
+  if (products.length <= MAX_COAP_PRODUCTS && products.every((product) => /^[A-Za-z0-9_-]{1,64}$/.test(product)))
+    return products;
+  throw new InvalidArgumentError(`1 to ${MAX_COAP_PRODUCTS} product ids by comma, each 1 to 64 of A-Z a-z 0-9 _ and -`);
 }
 
 function redisUrl(store: string): string | undefined {

@@ -5,8 +5,11 @@ import { Counter, Gauge, Histogram, type Registry } from '@latchkey/runtime';
 import type { Store } from '@latchkey/store';
 import type { Verifier } from '@latchkey/verifier';
 
-/** Counts decisions. */
-export type DecisionMetrics = { readonly count: (decision: Decision) => void };
+/** Counts decisions, and session secrets that were derived for DTLS handshakes. */
+export type DecisionMetrics = {
+  readonly count: (decision: Decision) => void;
+  readonly derived: (named: boolean) => void;
+};
 
 /** Seconds: a decision from memory takes well under a millisecond, one that waits for a lost lease 0.7 s. */
 const DURATION_BUCKETS_S = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 2.5];
@@ -19,7 +22,14 @@ export function decisionMetrics(registry: Registry): DecisionMetrics {
     labelNames: ['outcome'],
     registers: [registry],
   });
+  const derivations = new Counter({
+    name: 'latchkey_psk_derivations_total',
+    help: 'Session secrets derived for DTLS handshakes, by identity: known, or unknown (it names no device).',
+    labelNames: ['identity'],
+    registers: [registry],
+  });
   return {
+    derived: (named) => derivations.inc({ identity: named ? 'known' : 'unknown' }),
     count: (decision) => counter.inc({ outcome: decision.granted ? 'granted' : decision.reason.toLowerCase() }),
   };
 }

@@ -7,10 +7,12 @@ import {
   type MintTokenRequest,
   MintTokenRequestSchema,
   type Proof as ProofMessage,
+  PskProofSchema,
 } from '@latchkey/protocol/v1';
 import { RpcError, validate } from '@latchkey/rpc';
 import type { Question } from '@latchkey/verifier';
 import { protocolOf } from './convert.ts';
+import { pskProofOf } from './psk.ts';
 
 /** Limits of authentication.proto, held here by hand too: protovalidate takes longer than the whole decision. */
 const MAX_SOURCE_CHARS = 64;
@@ -20,14 +22,14 @@ const MAX_CERTIFICATE_BYTES = 16_384;
 const TIMESTAMP = /^[0-9]{10}$/;
 const FINGERPRINT = /^(?:[0-9A-Fa-f]{40}|[0-9A-Fa-f]{64})$/;
 
-/** Reads an attempt. Throws INVALID_ARGUMENT that names the field, or UNIMPLEMENTED for a proof that is not served. */
+/** Reads an attempt. Throws INVALID_ARGUMENT that names the field. */
 export function readQuestion(request: AuthenticateRequest): Question {
   const deviceId = parseDeviceId(request.deviceId);
   const protocol = protocolOf(request.protocol);
   const proof = readProof(request.proof);
   if (deviceId === undefined || protocol === undefined || proof === undefined || !isSource(request.source)) {
     validate(AuthenticateRequestSchema, request);
-    throw new RpcError(status.UNIMPLEMENTED, `a proof of kind ${request.proof?.kind.case} is not served`);
+    throw new RpcError(status.INVALID_ARGUMENT, 'the attempt cannot be read');
   }
   return { deviceId, protocol, proof };
 }
@@ -82,6 +84,9 @@ function readProof(message: ProofMessage | undefined): Proof | undefined {
     case 'token':
       if (kind.value.token === '' || !isWithin(kind.value.token, MAX_TEXT_CHARS)) return undefined;
       return { kind: 'TOKEN', token: new Secret(kind.value.token) };
+    case 'psk':
+      validate(PskProofSchema, kind.value); // a handshake costs so much that this is little
+      return pskProofOf(kind.value);
     default:
       return undefined;
   }

@@ -50,7 +50,8 @@ test('the age of a record that lay in memory for two months fits its field', asy
     verifier: verifier as unknown as Verifier,
     mint: () => Promise.reject(new Error('nobody asks for a token')),
     watch: { count: () => 0, open: () => undefined, close: () => undefined },
-    decisions: { count: () => undefined },
+    coapProducts: [],
+    decisions: { count: () => undefined, derived: () => undefined },
     log: keptLog().log,
   });
   const call = {} as ServerUnaryCall<AuthenticateRequest, AuthenticateResponse>;

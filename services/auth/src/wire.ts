@@ -55,6 +55,7 @@ export async function startAuth(config: Config, log: Log): Promise<Running> {
     authenticationService({
       ...{ verifier, watch, decisions: decisionMetrics(registry), log },
       mint: (question) => mintToken(question, { verifier, keys, clock }),
+      coapProducts: config.coapProducts,
     }),
     { translate, observe: logging(observe, log), monotonic: clock.monotonic, trailers: noted?.trailers },
   );
@@ -104,12 +105,12 @@ function makeVerifier(config: Config, store: Store, keys: () => TokenKeys, log: 
   const noted = config.reportDecisionTimes
     ? noteDecisions(store.lease, () => process.hrtime.bigint() / 1_000n)
     : undefined;
-  const { timestampWindow, requireTrustedCa } = config;
+  const { timestampWindow, requireTrustedCa, coapAcceptsSecondary } = config;
   const verifier = new Verifier({
     store: noted === undefined ? store : { ...store, lease: noted.lease },
     clock,
     random,
-    settings: { ...DEFAULT_SETTINGS, timestampWindow, requireTrustedCa },
+    settings: { ...DEFAULT_SETTINGS, timestampWindow, requireTrustedCa, coapAcceptsSecondary },
     trustedCas: () => [], // until CAs can be registered, no certificate binds
     tokenKeys: keys,
     maxRecords: config.maxCachedDevices,
