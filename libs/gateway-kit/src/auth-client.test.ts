@@ -1,9 +1,9 @@
 import { create } from '@bufbuild/protobuf';
 import { status } from '@grpc/grpc-js';
-import { systemClock } from '@latchkey/kernel';
+import { systemClock, systemRandom } from '@latchkey/kernel';
 import { DenyReason, GrantedSchema, Protocol } from '@latchkey/protocol/v1';
 import { RpcError } from '@latchkey/rpc';
-import { createRegistry } from '@latchkey/runtime';
+import { createLog, createRegistry } from '@latchkey/runtime';
 import { afterEach, expect, test, vi } from 'vitest';
 import { type AuthClient, type AuthClientOptions, connectAuth } from './auth-client.ts';
 import { gatewayMetrics } from './metrics.ts';
@@ -23,7 +23,10 @@ const ATTEMPT = {
 
 function client(port: number, more: Partial<AuthClientOptions> = {}): AuthClient {
   const metrics = gatewayMetrics(createRegistry('test'), { sessionsOpen: () => 0, monotonic: systemClock.monotonic });
-  const auth = connectAuth({ address: { host: '127.0.0.1', port }, clock: systemClock, metrics, ...more });
+  const auth = connectAuth({
+    ...{ addresses: [{ host: '127.0.0.1', port }], clock: systemClock, random: systemRandom },
+    ...{ metrics, log: createLog({ service: 'test', level: 'error' }), ...more },
+  });
   ends.push(() => auth.close());
   return auth;
 }

@@ -1,35 +1,27 @@
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { timestampMs } from '@bufbuild/protobuf/wkt';
-import { Client, type ClientReadableStream, credentials, status } from '@grpc/grpc-js';
-import type { Clock } from '@latchkey/kernel';
+import { type ClientReadableStream, status } from '@grpc/grpc-js';
+import type { Clock, Random } from '@latchkey/kernel';
 import {
   AuthenticateRequestSchema,
   type AuthenticateResponse,
-  AuthenticationService,
   CheckSessionsRequestSchema,
   DenyReason,
   type SessionStanding,
   WatchChangesRequestSchema,
   type WatchChangesResponse,
 } from '@latchkey/protocol/v1';
-import { serverStream, unaryMethod } from '@latchkey/rpc';
-import { type Address, formatAddress } from '@latchkey/runtime';
+import type { Address, Log } from '@latchkey/runtime';
 import type { Decision, NoDecisionCause } from './decision.ts';
 import type { GatewayMetrics } from './metrics.ts';
+import { Replicas } from './replicas.ts';
+import { statusOf } from './status.ts';
 
 /** How long a decision may take: devices wait 5 to 10 s for an answer, and a store's failover is over within 2 s or not at all. */
 export const DECISION_DEADLINE_MS = 2_000;
 
 /** Questions open at a time: at 5,000 decisions per second the deadline's worth of them; one holds about 10 KB. */
 const MAX_QUESTIONS_IN_FLIGHT = 10_000;
-
-/** Reconnects begin fast, for a restarted service, and never wait longer than a device does. */
-const RECONNECT_INITIAL_MS = 200;
-const RECONNECT_MAX_MS = 2_000;
-
-/** A connection whose other end is gone without a word is found out within 7 s. */
-const KEEPALIVE_INTERVAL_MS = 5_000;
-const KEEPALIVE_TIMEOUT_MS = 2_000;
 
 /** One device's attempt. */
 export type Attempt = MessageInitShape<typeof AuthenticateRequestSchema>;
@@ -43,7 +35,7 @@ export type AuthClient = {
   readonly authenticate: (attempt: Attempt) => Promise<Decision>;
   /** Asks which sessions may stay, at most 1000, in their order. Rejects with a ServiceError. */
   readonly checkSessions: (sessions: readonly SessionClaim[]) => Promise<readonly SessionStanding[]>;
-  /** Opens the stream of changes after a cursor; empty: from now on. */
+  /** Opens the stream of changes after a cursor, each time at another replica; empty: from now on. */
   readonly watchChanges: (cursor: string) => ClientReadableStream<WatchChangesResponse>;
   /** Ends every call that is open. */
   readonly close: () => void;
@@ -51,48 +43,42 @@ export type AuthClient = {
 
 /** What `connectAuth` needs. */
 export type AuthClientOptions = {
-  readonly address: Address;
+  /** The replicas of the auth service: one or more. */
+  readonly addresses: readonly Address[];
   readonly clock: Clock;
+  readonly random: Random;
   readonly metrics: GatewayMetrics;
+  readonly log: Log;
   readonly deadlineMs?: number;
   readonly maxInFlight?: number;
 };
 
-/** A client of the auth service, which may be absent: it is looked for again and again. */
+/** A client of the auth service, whose replicas may be absent: they are looked for again and again. */
 export function connectAuth(options: AuthClientOptions): AuthClient {
-  const { clock, deadlineMs = DECISION_DEADLINE_MS } = options;
-  const client = new Client(formatAddress(options.address), credentials.createInsecure(), {
-    'grpc.initial_reconnect_backoff_ms': RECONNECT_INITIAL_MS,
-    'grpc.max_reconnect_backoff_ms': RECONNECT_MAX_MS,
-    'grpc.keepalive_time_ms': KEEPALIVE_INTERVAL_MS,
-    'grpc.keepalive_timeout_ms': KEEPALIVE_TIMEOUT_MS,
-    'grpc.enable_retries': 0,
-    'grpc.service_config_disable_resolution': 1,
-    'grpc.use_local_subchannel_pool': 1,
-  });
-  const { checkSessions, watchChanges } = AuthenticationService.method;
-  const check = unaryMethod(client, checkSessions, clock.now);
+  const { deadlineMs = DECISION_DEADLINE_MS } = options;
+  const replicas = new Replicas(options);
   return {
-    authenticate: authenticator(client, options),
+    authenticate: authenticator(replicas, options),
     checkSessions: async (sessions) => {
       const request = create(CheckSessionsRequestSchema, { sessions: [...sessions] });
-      return (await check(request, deadlineMs)).standings;
+      const { standings } = await replicas.ask(deadlineMs, (replica, ms) => replica.checkSessions(request, ms));
+      return standings;
     },
-    watchChanges: (cursor) => serverStream(client, watchChanges, create(WatchChangesRequestSchema, { cursor })),
-    close: () => client.close(),
+    watchChanges: (cursor) => replicas.nextToFollow().watchChanges(create(WatchChangesRequestSchema, { cursor })),
+    close: () => replicas.close(),
   };
 }
 
-function authenticator(client: Client, options: AuthClientOptions): AuthClient['authenticate'] {
+function authenticator(replicas: Replicas, options: AuthClientOptions): AuthClient['authenticate'] {
   const { clock, deadlineMs = DECISION_DEADLINE_MS, maxInFlight = MAX_QUESTIONS_IN_FLIGHT, metrics } = options;
-  const ask = unaryMethod(client, AuthenticationService.method.authenticate, clock.now);
   let inFlight = 0;
   return async (attempt) => {
     if (inFlight >= maxInFlight) return { decision: 'NONE', cause: 'OVERLOADED' };
     const begun = clock.monotonic();
     inFlight++;
     try {
-      return readDecision(await ask(create(AuthenticateRequestSchema, attempt), deadlineMs));
+      const request = create(AuthenticateRequestSchema, attempt);
+      return readDecision(await replicas.ask(deadlineMs, (replica, ms) => replica.authenticate(request, ms)));
     } catch (error) {
       return { decision: 'NONE', cause: causeOf(error) };
     } finally {
@@ -124,9 +110,4 @@ function causeOf(error: unknown): NoDecisionCause {
     default:
       return 'FAILED';
   }
-}
-
-/** The gRPC status code of what a call rejected with; undefined when it is no such error. */
-export function statusOf(error: unknown): status | undefined {
-  return error instanceof Error && 'code' in error && typeof error.code === 'number' ? error.code : undefined;
 }

@@ -16,14 +16,19 @@ afterEach(() => {
 });
 
 async function watching(options: { readonly absent?: boolean; readonly silenceMs?: number } = {}) {
+  let aheadMs = 0;
   const table = new TableAuth();
   const port = await table.start();
   if (options.absent) table.stop();
   const log = createLog({ service: 'test', level: 'error' });
   const registry = createRegistry('test');
-  const { monotonic } = systemClock;
+  const monotonic = () => systemClock.monotonic() + aheadMs;
+  const clock = { ...systemClock, monotonic };
   const metrics = gatewayMetrics(registry, { sessionsOpen: () => sessions.size, monotonic });
-  const auth = connectAuth({ address: { host: '127.0.0.1', port }, clock: systemClock, metrics, deadlineMs: 500 });
+  const auth = connectAuth({
+    ...{ addresses: [{ host: '127.0.0.1', port }], clock: systemClock, random: systemRandom },
+    ...{ metrics, log, deadlineMs: 500 },
+  });
   const closings = new RecentClosings(monotonic);
   const sessions = new SessionTable({ closings, metrics, log });
   const { silenceMs = 400 } = options;
@@ -33,7 +38,7 @@ async function watching(options: { readonly absent?: boolean; readonly silenceMs
     sessions,
     metrics,
     log,
-    clock: systemClock,
+    clock,
     random: systemRandom,
     silenceMs,
   });
@@ -57,7 +62,11 @@ async function watching(options: { readonly absent?: boolean; readonly silenceMs
     return closed;
   };
   if (!options.absent) await placed(watcher);
-  return { table, port, watcher, sessions, open, registry };
+  /** Lets the clock of the gateway run ahead. */
+  const elapse = (ms: number) => {
+    aheadMs += ms;
+  };
+  return { table, port, watcher, sessions, open, registry, elapse };
 }
 
 async function placed(watcher: ChangeWatcher): Promise<void> {
@@ -177,6 +186,27 @@ test('a gap puts sessions in doubt whose verdict is older', async () => {
   const late = { deviceId: 'a', credentialId: 'c', revision: 1n, byCertificate: false, close: () => undefined };
   expect(on.sessions.register(late, askedAtMs)).toBe(false);
   expect(on.sessions.register(late, systemClock.monotonic())).toBe(true);
+});
+
+test('sessions that opened soon after a place was taken are checked once no replica can be behind it', async () => {
+  const on = await watching();
+  const [behind, sound] = [on.open('a'), on.open('b')];
+  const asked: string[] = [];
+  let away = true;
+  on.table.check = ({ sessions }) => {
+    if (away) throw new Error('not now');
+    asked.push(...sessions.map(({ deviceId }) => deviceId));
+    return sessions.map(({ deviceId }) => (deviceId === 'a' ? SessionStanding.CLOSE : SessionStanding.GOOD));
+  };
+  on.elapse(15_000);
+  await settled(on);
+  on.elapse(5_000);
+  await new Promise((resolve) => setTimeout(resolve, 1_500));
+  expect([behind, sound]).toEqual([[], []]); // a session does not end because nobody can be asked
+  away = false;
+  await vi.waitFor(() => expect(behind).toEqual(['CHECKED']), { timeout: 8000, interval: 20 });
+  await settled(on);
+  expect([asked.sort(), sound]).toEqual([['a', 'b'], []]);
 });
 
 test('2,500 sessions in doubt are asked about in batches of 1,000', async () => {

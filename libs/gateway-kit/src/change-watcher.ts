@@ -10,15 +10,19 @@ import {
   type WatchChangesResponse_Gap,
 } from '@latchkey/protocol/v1';
 import type { Log } from '@latchkey/runtime';
-import { type AuthClient, statusOf } from './auth-client.ts';
+import type { AuthClient } from './auth-client.ts';
 import { Backoff } from './backoff.ts';
 import type { GatewayMetrics } from './metrics.ts';
 import type { RecentClosings } from './recent-closings.ts';
 import { SessionCheck } from './session-check.ts';
 import type { Session, SessionTable } from './sessions.ts';
+import { statusOf } from './status.ts';
 
 /** Silence after which a replica is given up: a beat comes every second, so two may be late. */
 const SILENCE_MS = 3_000;
+
+/** How often it is looked whether a doubt has become old enough for its second check. */
+const OVERDUE_INTERVAL_MS = 1_000;
 
 /** What a watcher needs. */
 export type ChangeWatcherOptions = {
@@ -32,19 +36,26 @@ export type ChangeWatcherOptions = {
   readonly silenceMs?: number;
 };
 
-/** Follows the changes of all devices and closes the sessions that they end; sessions stay open while it reconnects. */
+/**
+ * Follows the changes of all devices and closes the sessions that they end; sessions stay open while it goes on to another
+ * replica. The verdicts come from any replica, which may be ahead of the one that is followed: then the change is heard
+ * of later, and spares what was granted after it. Or it may be behind, as long as its lease lasts: see RecentClosings.
+ */
 export class ChangeWatcher {
   readonly #options: ChangeWatcherOptions;
   readonly #check: SessionCheck;
+  readonly #secondCheck: SessionCheck;
   readonly #backoff: Backoff;
   readonly #stop = new AbortController();
   #cursor = '';
   #following = false;
-  #cursorRefused = false;
+  #overdue: NodeJS.Timeout | undefined;
 
   constructor(options: ChangeWatcherOptions) {
     this.#options = options;
-    this.#check = new SessionCheck(options);
+    this.#check = new SessionCheck({ ...options, unanswered: 'CLOSE' });
+    // It is about the rare session only, so it ends none for want of an answer.
+    this.#secondCheck = new SessionCheck({ ...options, unanswered: 'WAIT' });
     this.#backoff = new Backoff(options.random);
   }
 
@@ -58,6 +69,7 @@ export class ChangeWatcher {
 
   /** Follows until `stop`. Returns at once. */
   start(): void {
+    this.#overdue = setInterval(() => this.#checkOverdue(), OVERDUE_INTERVAL_MS);
     this.#run().catch((error: unknown) => {
       if (!this.#stop.signal.aborted) throw error;
     });
@@ -66,7 +78,9 @@ export class ChangeWatcher {
   /** Ends the stream and every wait. */
   stop(): void {
     this.#stop.abort();
+    clearInterval(this.#overdue);
     this.#check.stop();
+    this.#secondCheck.stop();
   }
 
   async #run(): Promise<void> {
@@ -74,7 +88,7 @@ export class ChangeWatcher {
     while (!signal.aborted) {
       const why = await this.#follow();
       if (signal.aborted) return;
-      if (why === 'INVALID_ARGUMENT') this.#forgetPlace();
+      if (why === 'INVALID_ARGUMENT') this.#cursor = ''; // another version wrote it
       if (this.#following) this.#options.log.warn({ why }, 'changes are not followed any more; reconnecting');
       this.#setFollowing(false);
       await wait(this.#backoff.nextMs(), undefined, { signal });
@@ -114,18 +128,11 @@ export class ChangeWatcher {
       this.#setFollowing(true);
       this.#backoff.reset();
     }
-    if (this.#cursorRefused) this.#doubt(() => true);
-    this.#cursorRefused = false;
+    if (!this.placed) this.#doubt(() => true); // what was before this place is unknown, and a replica may be behind it
     if (event.case === 'change') this.#apply(event.value);
     else if (event.case === 'gap') this.#doubt(concernedBy(event.value));
     else if (event.case === undefined) this.#doubt(() => true); // an event of a later version: who knows what it ends
     this.#cursor = cursor;
-  }
-
-  /** The service cannot read the cursor (another version wrote it): begins from now, where all sessions are in doubt. */
-  #forgetPlace(): void {
-    this.#cursorRefused = this.#cursorRefused || this.placed;
-    this.#cursor = '';
   }
 
   /** Remembers first and closes then, so that a session which registers between finds the closing. */
@@ -168,8 +175,15 @@ export class ChangeWatcher {
     const { closings, log, sessions } = this.#options;
     closings.doubt(concerns);
     const doubtful = sessions.pick(concerns);
+    if (doubtful.length === 0) return;
     log.info({ sessions: doubtful.length }, 'changes may have ended sessions; they are checked');
     this.#check.doubt(doubtful);
+  }
+
+  #checkOverdue(): void {
+    const { closings, sessions } = this.#options;
+    const concerns = closings.overdue();
+    if (concerns !== undefined) this.#secondCheck.doubt(sessions.pick(concerns));
   }
 
   #setFollowing(following: boolean): void {

@@ -12,6 +12,10 @@ export type GatewayMetrics = {
   readonly answered: (seconds: number) => void;
   /** A device was given this decision, or was refused at the edge for this reason before anybody was asked. */
   readonly decided: (decision: Decision | { readonly decision: 'REFUSED'; readonly why: string }) => void;
+  /** So many replicas of the auth service are usable now. */
+  readonly replicasUsable: (count: number) => void;
+  /** A question that one replica could not answer was asked at another one. */
+  readonly askedAgain: () => void;
   /** A session was closed from this side. */
   readonly closed: (cause: CloseCause) => void;
   /** The watcher of changes found or lost its stream. */
@@ -56,8 +60,23 @@ export function gatewayMetrics(
     answered: (seconds) => latency.observe(seconds),
     decided: (decision) => decisions.inc({ outcome: decision.decision, reason: reasonOf(decision) }),
     closed: (cause) => closed.inc({ cause }),
+    ...replicaMetrics(registry),
     ...watcherMetrics(registry, readings.monotonic),
   };
+}
+
+function replicaMetrics(registry: Registry): Pick<GatewayMetrics, 'replicasUsable' | 'askedAgain'> {
+  const usable = new Gauge({
+    name: 'latchkey_gateway_replicas_usable',
+    help: 'Replicas of the auth service that answer; the others are passed over until a check of their health passes',
+    registers: [registry],
+  });
+  const again = new Counter({
+    name: 'latchkey_gateway_asked_again_total',
+    help: 'Questions that one replica could not answer in time and another one was asked',
+    registers: [registry],
+  });
+  return { replicasUsable: (count) => usable.set(count), askedAgain: () => again.inc() };
 }
 
 function watcherMetrics(registry: Registry, monotonic: () => number): Pick<GatewayMetrics, 'following' | 'heard'> {

@@ -1,15 +1,17 @@
 import type { Session } from './sessions.ts';
 
 /**
- * How long a closing is remembered. A verdict is at most its deadline (2 s) old when its session registers, and rests on
- * a record that a replica may still hold for one lease (0.8 s) after the change was heard of; the rest is slack.
+ * How long a closing is remembered. A verdict may come from another replica than the one whose changes are followed, and
+ * rest on the record from before the change as long as that replica has a lease from before: 0.8 s, and after a takeover of
+ * Redis 2.8 s more than its min-replicas-max-lag, 10 s by default (ADR 0009). It is at most its deadline of 2 s on its
+ * way; the rest is slack.
  */
-const MEMORY_AGE_MS = 10_000;
+export const MEMORY_AGE_MS = 20_000;
 
-/** Closings remembered: what a store can write within their age at 10,000 changes per second; about 15 MB. */
+/** Closings remembered: what a store can write within their age at 5,000 closings per second; about 15 MB. */
 const MAX_CLOSINGS = 100_000;
 
-/** Doubts remembered: one a reconnect, of which the backoff allows fewer within their age. */
+/** Doubts remembered: one a gap, and the backoff of reconnects allows fewer of them within their age. */
 const MAX_DOUBTS = 64;
 
 type Closing = { readonly atMs: number; readonly revision: bigint | undefined };
@@ -42,13 +44,26 @@ export class RecentClosings {
     this.#remember(this.#credentials, credentialId, undefined);
   }
 
-  /** Changes that end sessions of this sort may have been missed until now. */
+  /**
+   * Changes that end sessions of this sort may have been missed until now. A verdict that was asked for before opens none;
+   * a later one may, though a replica that had not heard of those changes gave it: see `overdue`.
+   */
   doubt(concerns: (session: Session) => boolean): void {
-    const oldest = this.#monotonic() - MEMORY_AGE_MS;
-    const young = this.#doubts.filter(({ atMs }) => atMs > oldest);
     const doubt = { atMs: this.#monotonic(), concerns };
     // Too many: the newest takes the place of all, and concerns everybody.
-    this.#doubts = young.length < MAX_DOUBTS ? [...young, doubt] : [{ ...doubt, concerns: () => true }];
+    this.#doubts = this.#doubts.length < MAX_DOUBTS ? [...this.#doubts, doubt] : [{ ...doubt, concerns: () => true }];
+  }
+
+  /**
+   * Takes out the doubts from before all that any replica can still decide on. Whatever opened since, on a verdict from a
+   * replica that was behind, can now be checked for good. Undefined: there are none.
+   */
+  overdue(): ((session: Session) => boolean) | undefined {
+    const oldest = this.#monotonic() - MEMORY_AGE_MS;
+    const due = this.#doubts.filter(({ atMs }) => atMs <= oldest);
+    if (due.length === 0) return undefined;
+    this.#doubts = this.#doubts.filter(({ atMs }) => atMs > oldest);
+    return (session) => due.some(({ concerns }) => concerns(session));
   }
 
   /** Whether a session may open whose verdict was asked for at `askedAtMs` on the monotonic clock. */

@@ -3,9 +3,10 @@ import { status } from '@grpc/grpc-js';
 import type { Random } from '@latchkey/kernel';
 import { SessionStanding } from '@latchkey/protocol/v1';
 import type { Log } from '@latchkey/runtime';
-import { type AuthClient, statusOf } from './auth-client.ts';
+import type { AuthClient } from './auth-client.ts';
 import { Backoff } from './backoff.ts';
 import type { Session, SessionTable } from './sessions.ts';
+import { statusOf } from './status.ts';
 
 /** Sessions asked about at a time: what CheckSessions takes. */
 const BATCH_SESSIONS = 1_000;
@@ -19,11 +20,13 @@ export type SessionCheckOptions = {
   readonly sessions: SessionTable;
   readonly random: Random;
   readonly log: Log;
+  /** What becomes of sessions about which no answer can be had: closed after a few attempts, or asked about until there is one. */
+  readonly unanswered: 'CLOSE' | 'WAIT';
 };
 
 /**
- * Asks the auth service about sessions that lost changes may have ended, and closes those that may not stay. Sessions
- * about which no answer can be had are closed too: they come back and are decided on anew.
+ * Asks the auth service about sessions that lost changes may have ended, and closes those that may not stay. Those that
+ * are closed for want of an answer come back and are decided on anew.
  */
 export class SessionCheck {
   readonly #options: SessionCheckOptions;
@@ -53,13 +56,14 @@ export class SessionCheck {
   }
 
   async #drain(): Promise<void> {
-    const { log, sessions } = this.#options;
+    const { log, sessions, unanswered } = this.#options;
     try {
       while (this.#doubtful.size > 0) {
         const batch = this.#doubtful.values().take(BATCH_SESSIONS).toArray();
         for (const session of batch) this.#doubtful.delete(session);
         const open = batch.filter((session) => sessions.has(session));
         const standings = open.length > 0 ? await this.#ask(open) : [];
+        if (standings === undefined && unanswered === 'WAIT') continue;
         if (standings === undefined) {
           log.warn({ sessions: open.length }, 'sessions in doubt are closed: the auth service could not check them');
           sessions.close(open, 'UNCHECKED');
@@ -75,12 +79,14 @@ export class SessionCheck {
 
   /** Undefined: no answer can be had. */
   async #ask(sessions: readonly Session[]): Promise<readonly SessionStanding[] | undefined> {
-    const backoff = new Backoff(this.#options.random);
+    const { auth, random, unanswered } = this.#options;
+    const maxAttempts = unanswered === 'WAIT' ? Number.POSITIVE_INFINITY : MAX_ATTEMPTS;
+    const backoff = new Backoff(random);
     for (let attempt = 1; ; attempt++) {
       try {
-        return await this.#options.auth.checkSessions(sessions);
+        return await auth.checkSessions(sessions);
       } catch (error) {
-        if (statusOf(error) === status.UNIMPLEMENTED || attempt === MAX_ATTEMPTS) return undefined;
+        if (statusOf(error) === status.UNIMPLEMENTED || attempt >= maxAttempts) return undefined;
         await wait(backoff.nextMs(), undefined, { signal: this.#stop.signal });
       }
     }

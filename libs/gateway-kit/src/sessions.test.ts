@@ -89,10 +89,10 @@ test('closings are forgotten by age', () => {
   const { closings } = table();
   nowMs = 10_000;
   closings.closeDevice('a', 5n);
-  nowMs = 19_999;
+  nowMs = 29_999;
   closings.closeDevice('b', 5n);
   expect(closings.allow(session('a'), nowMs + 1)).toBe(false);
-  nowMs = 20_000;
+  nowMs = 30_000;
   closings.closeDevice('c', 5n);
   expect(closings.allow(session('a'), nowMs + 1)).toBe(true);
   expect(closings.allow(session('b'), nowMs + 1)).toBe(false);
@@ -100,9 +100,26 @@ test('closings are forgotten by age', () => {
 
 test('a closing that is forgotten too early puts in doubt what was asked for before', () => {
   const { closings } = table(2);
-  nowMs = 30_000;
+  nowMs = 40_000;
   for (const id of ['a', 'b', 'c']) closings.closeDevice(id, 5n);
-  expect(closings.allow(session('a'), 29_999)).toBe(false);
-  expect(closings.allow(session('x'), 29_999)).toBe(false);
-  expect(closings.allow(session('x'), 30_001)).toBe(true);
+  expect(closings.allow(session('a'), 39_999)).toBe(false);
+  expect(closings.allow(session('x'), 39_999)).toBe(false);
+  expect(closings.allow(session('x'), 40_001)).toBe(true);
+});
+
+test('a doubt is overdue once, when no replica can be behind it any more', () => {
+  const { closings } = table();
+  nowMs = 50_000;
+  closings.doubt(({ byCertificate }) => byCertificate);
+  nowMs = 50_001;
+  closings.doubt(({ deviceId }) => deviceId === 'a');
+  expect(closings.overdue()).toBeUndefined();
+  nowMs = 70_000;
+  const first = closings.overdue();
+  expect([first?.(session('a')), first?.(session('b', { byCertificate: true }))]).toEqual([false, true]);
+  expect(closings.overdue()).toBeUndefined();
+  nowMs = 70_001;
+  const second = closings.overdue();
+  expect([second?.(session('a')), second?.(session('b', { byCertificate: true }))]).toEqual([true, false]);
+  expect(closings.overdue()).toBeUndefined();
 });

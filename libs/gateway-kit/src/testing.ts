@@ -14,7 +14,7 @@ import {
   type WatchChangesResponse,
   WatchChangesResponseSchema,
 } from '@latchkey/protocol/v1';
-import { addService, RpcError } from '@latchkey/rpc';
+import { addHealth, addService, type HealthSwitch, RpcError } from '@latchkey/rpc';
 
 /** What a table says of an attempt. */
 export type TableAnswer = MessageInitShape<typeof AuthenticateResponseSchema>;
@@ -54,6 +54,8 @@ export class TableAuth {
   readonly #events: WatchEvent[] = [];
   readonly #watchers = new Set<Watcher>();
   #server: Server | undefined;
+  #health: HealthSwitch | undefined;
+  #serving = true;
   #beat: NodeJS.Timeout | undefined;
 
   /** Listens; port 0 takes a free one. Answers the port. */
@@ -72,6 +74,8 @@ export class TableAuth {
       },
       { translate: () => undefined, observe: () => undefined, monotonic: systemClock.monotonic },
     );
+    this.#health = addHealth(server, [AuthenticationService]);
+    this.serving = this.#serving;
     this.#server = server;
     this.#beat = setInterval(() => this.#send({ case: 'beat', value: {} }), BEAT_MS);
     return new Promise((resolve, reject) => {
@@ -79,6 +83,12 @@ export class TableAuth {
         error ? reject(error) : resolve(bound),
       );
     });
+  }
+
+  /** What it says of its health. */
+  set serving(serving: boolean) {
+    this.#serving = serving;
+    this.#health?.set(AuthenticationService, serving);
   }
 
   /** Goes away at once, as a killed service does; `start` brings it back with the same log. */

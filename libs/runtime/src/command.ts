@@ -1,5 +1,5 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { type Address, parseAddress } from './listen.ts';
+import { type Address, formatAddress, parseAddress } from './listen.ts';
 import { LOG_LEVELS } from './log.ts';
 
 /** A service's command line: each option may also come from the environment, as its help says. Unknown ones are refused
@@ -20,6 +20,23 @@ export function serviceCommand(name: string, description: string): Command {
 /** An option that holds an address. */
 export function addressOption(flags: string, description: string, fallback: string): Option {
   return new Option(flags, description).argParser(addressArgument).default(parseAddress(fallback), fallback);
+}
+
+/** Addresses that one option may hold. */
+const MAX_ADDRESSES = 16;
+
+/** An option that holds one or more addresses, with commas between them or given again. */
+export function addressesOption(flags: string, description: string, fallback: string): Option {
+  const byDefault: readonly Address[] = [parseAddress(fallback)];
+  return new Option(flags, description)
+    .argParser((text, before: readonly Address[]) => {
+      const all = [...(before === byDefault ? [] : before), ...text.split(',').map(addressArgument)];
+      const distinct = new Set(all.map(formatAddress));
+      if (distinct.size < all.length) throw new InvalidArgumentError('An address stands there twice.');
+      if (all.length > MAX_ADDRESSES) throw new InvalidArgumentError(`At most ${MAX_ADDRESSES} addresses.`);
+      return all;
+    })
+    .default(byDefault, fallback);
 }
 
 /** An option that holds a whole number within bounds. */

@@ -1,4 +1,4 @@
-export { addressOption, numberOption, serviceCommand } from './command.ts';
+export { addressesOption, addressOption, numberOption, serviceCommand } from './command.ts';
 export { type Running, runService } from './lifecycle.ts';
 export {
   type Address,

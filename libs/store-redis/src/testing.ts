@@ -1,3 +1,4 @@
 export { type RedisCluster, type RedisClusterOptions, startRedisCluster } from './redis-cluster.ts';
 export { type RedisSentinel, type RedisSentinelOptions, startRedisSentinel } from './redis-sentinel.ts';
 export { type RedisServer, type RedisServerOptions, startRedisServer } from './redis-server.ts';
+export { type Proxy, startProxy } from './test-proxy.ts';

@@ -2,7 +2,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { DEFAULT_SETTINGS, type TokenKeys } from '@latchkey/credential';
 import { systemClock, systemRandom } from '@latchkey/kernel';
-import { AuthenticationService, CertificateService, CredentialService, DeviceService } from '@latchkey/protocol/v1';
+import { CertificateService, CredentialService, DeviceService } from '@latchkey/protocol/v1';
 import type { CallObserver } from '@latchkey/rpc';
 import { createRegistry, formatAddress, type Log, type Running, SettingsError } from '@latchkey/runtime';
 import { checkKeys, KeyMismatch, type Keyring, openEmbeddedStore, type Store } from '@latchkey/store';
@@ -20,6 +20,7 @@ import { loadKeys, reloadKeys } from './keys.ts';
 import { cacheMetrics, callMetrics, decisionMetrics, storeMetrics } from './metrics.ts';
 import { prepareToken } from './operator.ts';
 import { type LiveKeyring, liveKeyring, resealAll, rotate } from './rotation.ts';
+import { tellServing } from './serving.ts';
 import { startSweeper } from './sweeper.ts';
 import { tokenKeys } from './token-keys.ts';
 import { createWatch } from './watch.ts';
@@ -73,8 +74,7 @@ export async function startAuth(config: Config, log: Log): Promise<Running> {
     monotonic: clock.monotonic,
     log,
   });
-  gateways.health.set('', true);
-  gateways.health.set(AuthenticationService, true);
+  const stopServing = tellServing(gateways.health, store.lease);
   const stopSweeper = startSweeper({ store, clock, log });
   const resealed = resealAll(store, live.keyring, log).catch((error: unknown) =>
     log.error({ err: error }, 're-sealing stopped; the next start goes on'),
@@ -90,7 +90,7 @@ export async function startAuth(config: Config, log: Log): Promise<Running> {
       dataDir: config.dataDir,
     },
     stop: async () => {
-      gateways.health.set('', false);
+      stopServing();
       stopRotation();
       stopSweeper();
       watch.close();

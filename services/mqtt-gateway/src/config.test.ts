@@ -27,10 +27,16 @@ test('what is not said has its default, and TLS is off', () => {
   expect(readConfig([])).toMatchObject({
     mqtt: { host: '127.0.0.1', port: 1883 },
     mqtts: undefined,
-    auth: { host: '127.0.0.1', port: 7410 },
+    auth: [{ host: '127.0.0.1', port: 7410 }],
     maxConnections: 100_000,
     logLevel: 'info',
   });
+});
+
+test('--auth takes several replicas, with commas or given again', () => {
+  const ports = (...args: string[]) => readConfig(args).auth.map(({ port }) => port);
+  expect(ports('--auth', '1,[::1]:2', '--auth', 'localhost:3')).toEqual([1, 2, 3]);
+  expect(ports('--auth=7')).toEqual([7]);
 });
 
 test.each([
@@ -50,7 +56,7 @@ test.each([
 
 test('--insecure-listen allows both', () => {
   const config = readConfig(['--metrics', '0.0.0.0:1', '--auth', '10.0.0.1:7410', '--insecure-listen']);
-  expect(config).toMatchObject({ metrics: { host: '0.0.0.0' }, auth: { host: '10.0.0.1' } });
+  expect(config).toMatchObject({ metrics: { host: '0.0.0.0' }, auth: [{ host: '10.0.0.1' }] });
 });
 
 test('the service says where it listens, warns of plain MQTT that others can reach, and stops as asked', async () => {
@@ -66,6 +72,11 @@ test('the service says where it listens, warns of plain MQTT that others can rea
   expect(logged).toContain('plain MQTT can be reached from other machines');
   expect(logged).toContain('"stopped"');
   expect(code).toBe(0);
+});
+
+test('addresses that are wrong, the same or too many end with code 2', async () => {
+  const many = Array.from({ length: 17 }, (_, index) => index + 1).join(',');
+  for (const auth of ['1,,2', '1,127.0.0.1:1', many]) expect((await run(['--auth', auth])).code).toBe(2);
 });
 
 test('a port in use is told by its flag, exit code 2', async () => {

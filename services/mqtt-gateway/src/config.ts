@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import {
   type Address,
+  addressesOption,
   addressOption,
   formatAddress,
   isLoopback,
@@ -18,7 +19,8 @@ export type Config = {
   readonly mqtt: Address;
   /** Undefined: no TLS listener. */
   readonly mqtts: { readonly address: Address; readonly identity: TlsIdentity } | undefined;
-  readonly auth: Address;
+  /** The replicas of the auth service. */
+  readonly auth: readonly Address[];
   readonly metrics: Address;
   readonly maxConnections: number;
   readonly logLevel: LogLevel;
@@ -29,7 +31,7 @@ type Flags = {
   mqtts: Address;
   tlsCert?: string;
   tlsKey?: string;
-  auth: Address;
+  auth: readonly Address[];
   metrics: Address;
   maxConnections: number;
   insecureListen: boolean;
@@ -52,7 +54,13 @@ export function readConfig(argv: readonly string[]): Config {
     )
     .addOption(new Option('--tls-cert <file>', 'certificate chain of the TLS listener, PEM').env('LATCHKEY_TLS_CERT'))
     .addOption(new Option('--tls-key <file>', 'private key of the TLS listener, PEM').env('LATCHKEY_TLS_KEY'))
-    .addOption(addressOption('--auth <address>', 'the auth service', '127.0.0.1:7410').env('LATCHKEY_AUTH'))
+    .addOption(
+      addressesOption(
+        '--auth <address,...>',
+        'the auth service: all its replicas, with commas between them or given again',
+        '127.0.0.1:7410',
+      ).env('LATCHKEY_AUTH'),
+    )
     .addOption(
       addressOption('--metrics <address>', 'HTTP listener for /metrics, /healthz and /readyz', '127.0.0.1:7483').env(
         'LATCHKEY_MQTT_METRICS',
@@ -76,9 +84,10 @@ export function readConfig(argv: readonly string[]): Config {
 
 function fromFlags(flags: Flags, mqttsGiven: boolean): Config {
   requireLoopback('--metrics', flags.metrics, flags.insecureListen);
-  if (!flags.insecureListen && !isLoopback(flags.auth.host)) {
+  const outside = flags.auth.find(({ host }) => !isLoopback(host));
+  if (!flags.insecureListen && outside !== undefined) {
     throw new SettingsError(
-      `--auth ${formatAddress(flags.auth)} is on another machine, and proofs would travel to it in clear: ` +
+      `--auth ${formatAddress(outside)} is on another machine, and proofs would travel to it in clear: ` +
         'use a loopback address, or say --insecure-listen if the network itself is closed',
     );
   }

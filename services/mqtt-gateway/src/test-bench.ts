@@ -38,7 +38,7 @@ export async function startBench(
   const log = createLog({ service: 'test', level: 'debug', to: { write: (line) => void logged.push(line) } });
   const { identity, maxConnections = 1000 } = options;
   const mqtts = identity && { address: free, identity };
-  const config = { mqtt: free, mqtts, auth: { ...free, port: authPort }, metrics: free, maxConnections };
+  const config = { mqtt: free, mqtts, auth: [{ ...free, port: authPort }], metrics: free, maxConnections };
   const gateway = await startMqttGateway({ ...config, logLevel: 'debug' }, log, options.deadlines);
   const portOf = (name: string) => parseAddress(String(gateway.ready[name] ?? '0')).port;
   const url = (path: string) => `http://127.0.0.1:${portOf('metrics')}${path}`;

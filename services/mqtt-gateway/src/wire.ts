@@ -34,9 +34,11 @@ export async function startMqttGateway(config: Config, log: Log, deadlines: Dead
   const sessions = new SessionTable({ closings, metrics, log });
   const { decisionMs } = deadlines;
   const auth = connectAuth({
-    address: config.auth,
+    addresses: config.auth,
     clock,
+    random,
     metrics,
+    log,
     ...(decisionMs === undefined ? {} : { deadlineMs: decisionMs }),
   });
   const watcher = new ChangeWatcher({ auth, sessions, closings, metrics, clock, random, log });

@@ -56,10 +56,10 @@ export function startAuth(place: Place, grpcPort: number): Promise<Program> {
   return start('services/auth/src/main.ts', ['--data-dir', place.dataDir, ...ports, ...place.storeArgs]);
 }
 
-/** The MQTT gateway alone, without TLS. */
-export function startGateway(authPort: number): Promise<Program> {
-  const ports = ['--mqtt', FREE, '--metrics', FREE];
-  return start('services/mqtt-gateway/src/main.ts', ['--auth', `127.0.0.1:${authPort}`, ...ports]);
+/** The MQTT gateway alone, without TLS, over one auth service or several replicas. */
+export function startGateway(...authPorts: readonly number[]): Promise<Program> {
+  const auth = authPorts.map((port) => `127.0.0.1:${port}`).join(',');
+  return start('services/mqtt-gateway/src/main.ts', ['--auth', auth, '--mqtt', FREE, '--metrics', FREE]);
 }
 
 /** The system of two services that were started one by one. */

@@ -1,0 +1,136 @@
+import { setTimeout as wait } from 'node:timers/promises';
+import { create } from '@bufbuild/protobuf';
+import { Client, type ClientReadableStream, credentials, status } from '@grpc/grpc-js';
+import type { Clock, Random } from '@latchkey/kernel';
+import { Health, HealthCheckRequestSchema, HealthCheckResponse_ServingStatus } from '@latchkey/protocol/health';
+import { AuthenticationService, type WatchChangesRequest, type WatchChangesResponse } from '@latchkey/protocol/v1';
+import { serverStream, type UnaryMethod, unaryMethod } from '@latchkey/rpc';
+import { type Address, formatAddress } from '@latchkey/runtime';
+import { Backoff } from './backoff.ts';
+import { statusOf } from './status.ts';
+
+/** Reconnects begin fast, for a restarted service, and never wait longer than a device does. grpc-js spreads them. */
+const RECONNECT_INITIAL_MS = 200;
+const RECONNECT_MAX_MS = 2_000;
+
+/** A connection whose other end is gone without a word is found out within 7 s. */
+const KEEPALIVE_INTERVAL_MS = 5_000;
+const KEEPALIVE_TIMEOUT_MS = 2_000;
+
+/** How often a replica that serves is asked whether it does: one call a second costs it nothing that is seen. */
+const CHECK_INTERVAL_MS = 1_000;
+
+/** As long as a decision may take: a replica that needs longer to say that it serves is of no use. */
+const CHECK_DEADLINE_MS = 2_000;
+
+const METHODS = AuthenticationService.method;
+type Unary<M extends 'authenticate' | 'checkSessions'> = UnaryMethod<
+  (typeof METHODS)[M]['input'],
+  (typeof METHODS)[M]['output']
+>;
+
+/** What a replica is made of. */
+export type ReplicaOptions = {
+  readonly address: Address;
+  readonly clock: Clock;
+  readonly random: Random;
+  /** Hears each time that it becomes usable or ceases to be. */
+  readonly changed: (replica: Replica) => void;
+};
+
+/**
+ * One auth replica, as a gateway sees it. It counts as usable until a call or a check of its health (grpc.health.v1) says
+ * otherwise, and again once a later check passes: the devices' questions are not what finds out.
+ */
+export class Replica {
+  readonly name: string;
+  readonly authenticate: Unary<'authenticate'>;
+  readonly checkSessions: Unary<'checkSessions'>;
+  /** Questions that it is asked at this moment. */
+  inFlight = 0;
+  readonly #client: Client;
+  readonly #changed: (replica: Replica) => void;
+  readonly #check: () => Promise<boolean>;
+  readonly #backoff: Backoff;
+  readonly #stop = new AbortController();
+  #usable = true;
+  #passedOver = 0;
+
+  constructor({ address, clock, random, changed }: ReplicaOptions) {
+    this.name = formatAddress(address);
+    this.#client = new Client(this.name, credentials.createInsecure(), {
+      'grpc.initial_reconnect_backoff_ms': RECONNECT_INITIAL_MS,
+      'grpc.max_reconnect_backoff_ms': RECONNECT_MAX_MS,
+      'grpc.keepalive_time_ms': KEEPALIVE_INTERVAL_MS,
+      'grpc.keepalive_timeout_ms': KEEPALIVE_TIMEOUT_MS,
+      'grpc.enable_retries': 0,
+      'grpc.service_config_disable_resolution': 1,
+      'grpc.use_local_subchannel_pool': 1,
+    });
+    this.#changed = changed;
+    this.#backoff = new Backoff(random);
+    this.authenticate = unaryMethod(this.#client, METHODS.authenticate, clock.now);
+    this.checkSessions = unaryMethod(this.#client, METHODS.checkSessions, clock.now);
+    this.#check = healthCheck(this.#client, clock);
+  }
+
+  /** Whether questions are best asked here. */
+  get usable(): boolean {
+    return this.#usable;
+  }
+
+  /** Opens its stream of changes. */
+  watchChanges(request: WatchChangesRequest): ClientReadableStream<WatchChangesResponse> {
+    return serverStream(this.#client, METHODS.watchChanges, request);
+  }
+
+  /** Looks after its health until `close`. Returns at once. */
+  start(): void {
+    this.#run().catch((error: unknown) => {
+      if (!this.#stop.signal.aborted) throw error;
+    });
+  }
+
+  /** It did not answer, or could not: others are asked until a check that begins from now on passes. */
+  passOver(): void {
+    this.#passedOver++;
+    this.#set(false);
+  }
+
+  /** Ends every call that is open. */
+  close(): void {
+    this.#stop.abort();
+    this.#client.close();
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      const before = this.#passedOver;
+      const serves = await this.#check();
+      if (signal.aborted) return;
+      if (!serves || before === this.#passedOver) this.#set(serves);
+      if (serves) this.#backoff.reset();
+      await wait(serves ? CHECK_INTERVAL_MS : this.#backoff.nextMs(), undefined, { signal });
+    }
+  }
+
+  #set(usable: boolean): void {
+    if (this.#usable === usable) return;
+    this.#usable = usable;
+    this.#changed(this);
+  }
+}
+
+/** Asks whether the replica serves. One that has no health service is taken at its word: it answered. */
+function healthCheck(client: Client, clock: Clock): () => Promise<boolean> {
+  const ask = unaryMethod(client, Health.method.check, clock.now);
+  const request = create(HealthCheckRequestSchema, { service: AuthenticationService.typeName });
+  return async () => {
+    try {
+      return (await ask(request, CHECK_DEADLINE_MS)).status === HealthCheckResponse_ServingStatus.SERVING;
+    } catch (error) {
+      return statusOf(error) === status.UNIMPLEMENTED;
+    }
+  };
+}
