@@ -1,4 +1,3 @@
-import { createHmac } from 'node:crypto';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { type Client, Metadata, type ServiceError, type StatusObject } from '@grpc/grpc-js';
 import {
@@ -8,12 +7,11 @@ import {
   DenyReason,
   Protocol,
 } from '@latchkey/protocol/v1';
-import type { Decision } from './history.ts';
-import { nowUs } from './history.ts';
+import { digestOf, HOUR } from './digest.ts';
+import { type Decision, nowUs } from './history.ts';
 
 const PATH = '/latchkey.v1.AuthenticationService/Authenticate';
 const DECIDED_AT = 'latchkey-decided-at-us';
-const TIMESTAMP = '2030010100';
 
 /**
  * How long a question waits for its answer: longer than any fault that stops a replica, because what a stopped replica
@@ -23,9 +21,8 @@ const ASK_DEADLINE_MS = 8_000;
 
 /** The bytes of a question: every other secret is shown as an MQTT digest, the others in clear. */
 export function questionOf(deviceId: string, secret: string, asDigest: boolean): Buffer {
-  const password = createHmac('sha256', TIMESTAMP).update(secret).digest('hex');
   const kind = asDigest
-    ? ({ case: 'digest', value: { signType: 0, timestamp: TIMESTAMP, password } } as const)
+    ? ({ case: 'digest', value: { signType: 0, timestamp: HOUR, password: digestOf(secret) } } as const)
     : ({ case: 'secret', value: { secret } } as const);
   const request = create(AuthenticateRequestSchema, { deviceId, protocol: Protocol.MQTT, proof: { kind } });
   return Buffer.from(toBinary(AuthenticateRequestSchema, request));
@@ -43,7 +40,7 @@ export type Asked = { readonly decision: Decision; readonly detail: string };
 export function ask(
   client: Client,
   question: Buffer,
-  about: Pick<Decision, 'device' | 'replica' | 'secret'>,
+  about: Pick<Decision, 'device' | 'by' | 'secret'>,
 ): Promise<Asked> {
   return new Promise((resolve) => {
     const beginUs = nowUs();
@@ -81,7 +78,7 @@ function outcomeOf(response: AuthenticateResponse | undefined, failure: ServiceE
     return { outcome: 'GRANTED', revision: Number(decision.value.revision), detail: '' } as const;
   }
   if (decision?.case === 'denied') {
-    return { outcome: 'DENIED', revision: 0, detail: REASONS.get(decision.value.reason) ?? 'UNKNOWN' } as const;
+    return { outcome: 'DENIED', revision: undefined, detail: REASONS.get(decision.value.reason) ?? 'UNKNOWN' } as const;
   }
-  return { outcome: 'NONE', revision: 0, detail: failure === null ? 'no status' : `${failure.code}` } as const;
+  return { outcome: 'NONE', revision: undefined, detail: failure === null ? 'no status' : `${failure.code}` } as const;
 }

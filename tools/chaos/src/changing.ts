@@ -3,8 +3,8 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { Code, ConnectError } from '@connectrpc/connect';
 import { DeviceStatus, Slot } from '@latchkey/protocol/v1';
 import type { Chance } from './chance.ts';
-import { type Device, type Devices, settle } from './devices.ts';
-import { type Change, type ChangeAct, nowUs, type SlotName } from './history.ts';
+import { type ChangeDetails, type Device, type Devices, settle } from './devices.ts';
+import { type Change, type ChangeAct, nowUs } from './history.ts';
 import type { Operator, Replica } from './replica.ts';
 
 /** How long an operator waits for an answer: over the second that a change may wait for a dead replica, twice. */
@@ -27,6 +27,9 @@ function isRefused(error: unknown): boolean {
   return code === Code.Aborted && rawMessage.startsWith('expected_revision:');
 }
 
+/** What a change is about, and the replica that it goes through at first; undefined: any. */
+type Details = ChangeDetails & { readonly through?: Replica };
+
 /** Changes devices through the replicas' admin listeners, as a careful operator would: with revision and request id. */
 export class Changer {
   readonly #devices: Devices;
@@ -40,8 +43,9 @@ export class Changer {
   }
 
   /** One change, through `through` at first or through any replica; answers once its outcome is known or given up. */
-  async change(device: Device, act: ChangeAct, slot?: SlotName, through?: Replica): Promise<Change> {
-    const change = this.#devices.begin(device, act, slot);
+  async change(device: Device, act: ChangeAct, details: Details = {}): Promise<Change> {
+    const { through } = details;
+    const change = this.#devices.begin(device, act, details);
     const requestId = randomUUID();
     const maxTries = act === 'CREATE' || act === 'DELETE' ? MAX_LIFE_TRIES : MAX_TRIES;
     for (let tries = 0; tries < maxTries; tries++) {
@@ -67,11 +71,11 @@ export class Changer {
   }
 
   /** One change, and what the tool knows of the device after it. */
-  async step(device: Device, act: ChangeAct, slot?: SlotName, through?: Replica): Promise<Change> {
-    const change = await this.change(device, act, slot, through);
+  async step(device: Device, act: ChangeAct, details: Details = {}): Promise<Change> {
+    const change = await this.change(device, act, details);
     if (change.outcome !== 'REFUSED') settle(device, change);
     if (change.outcome === 'OK') {
-      device.frozen = act === 'FREEZE' || (device.frozen && act === 'RESET');
+      device.frozen = act === 'FREEZE' || (device.frozen && (act === 'RESET' || act === 'RETIRE'));
       // A deletion's own revision is not told; it is one more at least, and nothing else can come between.
       device.revision = change.revision ?? change.builtOn + 1;
     } else {
@@ -106,6 +110,7 @@ export class Changer {
   async #send(operator: Operator, device: Device, change: Change, requestId: string): Promise<number | undefined> {
     const { deviceId } = device;
     const head = { deviceId, requestId, expectedRevision: BigInt(change.builtOn) };
+    const slot = change.slot === 'SECONDARY' ? Slot.SECONDARY : Slot.PRIMARY;
     const options = { timeoutMs: CHANGE_DEADLINE_MS };
     switch (change.act) {
       case 'CREATE': {
@@ -115,8 +120,14 @@ export class Changer {
       }
       case 'RESET': {
         const credential = { case: 'secret', value: { value: this.#devices.secretOf(change.id) } } as const;
-        const slot = change.slot === 'SECONDARY' ? Slot.SECONDARY : Slot.PRIMARY;
-        return Number((await operator.credentials.resetCredential({ ...head, slot, credential }, options)).revision);
+        const request = { ...head, slot, credential, forceDisconnect: change.forced };
+        return Number((await operator.credentials.resetCredential(request, options)).revision);
+      }
+      case 'RETIRE': {
+        const { requestId, expectedRevision } = head;
+        const request = { deviceIds: [deviceId], slot, execute: true, requestId, expectedRevision };
+        const { outcomes } = await operator.credentials.retireCredential(request, options);
+        return Number(outcomes[0]?.revision);
       }
       case 'FREEZE':
         return Number((await operator.devices.freezeDevice(head, options)).device?.revision);

@@ -22,7 +22,9 @@ it('accepts nothing that was taken away, under every fault', { timeout: DEADLINE
   expect(Object.keys(report.faults)).toEqual(FAULT_KINDS.filter((kind) => kind !== 'failover').sort());
   expect(report.decisions).toBeGreaterThan(10_000);
   expect(report.granted).toBeGreaterThan(2_000);
-  expect(report.timed).toBe(report.granted);
+  expect(report.timed).toBe(report.granted - report.sessions);
+  expect(report.sessions).toBeGreaterThan(100);
+  expect(report.kickMs.count).toBeGreaterThan(10);
   expect(report.resets).toBeGreaterThan(100);
   expect(report.resetMs.max).toBeGreaterThan(0);
   expect(report.propagationMs.count).toBeGreaterThan(100);

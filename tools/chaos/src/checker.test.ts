@@ -8,6 +8,7 @@ function changesOf(...parts: (Pick<Change, 'act' | 'builtOn' | 'beginUs'> & Part
     id,
     device: 0,
     slot: part.act === 'RESET' || part.act === 'CREATE' ? 'PRIMARY' : undefined,
+    forced: false,
     endUs: part.beginUs + 5,
     outcome: 'OK',
     revision: undefined,
@@ -17,7 +18,7 @@ function changesOf(...parts: (Pick<Change, 'act' | 'builtOn' | 'beginUs'> & Part
 
 function decisionOf(part: Partial<Decision> & Pick<Decision, 'secret' | 'beginUs' | 'outcome'>): Decision {
   const endUs = part.beginUs + 3;
-  return { device: 0, replica: 1, endUs, decidedUs: part.beginUs + 1, revision: 99, ...part };
+  return { device: 0, by: 'replica 1', endUs, decidedUs: part.beginUs + 1, revision: 99, ...part };
 }
 
 const CREATED = { act: 'CREATE', builtOn: 0, beginUs: 0 } as const;
@@ -94,6 +95,22 @@ describe('violations', () => {
     expect(rulesBroken(other, old(101, { revision: 7 }), old(200, { revision: 8 }))).toEqual([]);
   });
 
+  it('takes a retired secret away, and not the one that was set after it', () => {
+    const retire = { act: 'RETIRE', slot: 'PRIMARY', builtOn: 1, beginUs: 100 } as const;
+    const again = changesOf(CREATED, retire, { ...RESET, builtOn: 2, beginUs: 150 });
+    const shown = (secret: number) => decisionOf({ secret, beginUs: 200, outcome: 'GRANTED' });
+    expect(rulesBroken(again, shown(0), shown(2))).toEqual(['BY_START']);
+    expect(rulesBroken(changesOf(CREATED, { ...retire, slot: 'SECONDARY' }), shown(0))).toEqual([]);
+  });
+
+  it('holds a CONNECT, which tells no revision, against the changes before it', () => {
+    const connect = (beginUs: number) => old(beginUs, { by: 'gateway 0', decidedUs: undefined, revision: undefined });
+    expect(rulesBroken(changes, connect(101))).toEqual([]);
+    expect(rulesBroken(changes, connect(106))).toEqual(['BY_START']);
+    const other = changesOf(CREATED, { ...RESET, slot: 'SECONDARY', revision: 8 });
+    expect(rulesBroken(other, connect(200))).toEqual([]);
+  });
+
   it('holds a frozen device until somebody begins to unfreeze it', () => {
     const freeze = { act: 'FREEZE', builtOn: 1, beginUs: 100 } as const;
     const unfreeze = { act: 'UNFREEZE', builtOn: 2, beginUs: 200 } as const;
@@ -128,6 +145,12 @@ describe('false rejections', () => {
   it('finds none in what was taken away, or while it was', () => {
     const changes = changesOf(CREATED, RESET);
     expect(rejected(changes, shown(0, 150), shown(0, 98), shown(0, 102), shown(1, 102))).toBe(0);
+  });
+
+  it('is not sure beside an unknown retirement of the same slot', () => {
+    const retire = { act: 'RETIRE', builtOn: 1, beginUs: 100, outcome: 'UNKNOWN', endUs: undefined } as const;
+    expect(rejected(changesOf(CREATED, { ...retire, slot: 'PRIMARY' }), shown(0, 200))).toBe(0);
+    expect(rejected(changesOf(CREATED, { ...retire, slot: 'SECONDARY' }), shown(0, 200))).toBe(1);
   });
 
   it('is not sure beside an unknown reset, unless that can no longer be', () => {

@@ -20,7 +20,7 @@ export type Verdict = {
 };
 
 /** Holds every decision of a history against the changes of its device. */
-export function check({ changes, decisions }: History): Verdict {
+export function check({ changes, decisions }: Pick<History, 'changes' | 'decisions'>): Verdict {
   const byDevice = Map.groupBy(changes, ({ device }) => device);
   const violations: Violation[] = [];
   const falseRejections: Decision[] = [];
@@ -53,13 +53,19 @@ function violationOf(decision: Decision, secret: Change, own: readonly Change[])
   return later;
 }
 
-/** Whether a grant of this secret contradicts a change that was answered before it. */
-function forbids(change: Change, decision: Decision, secret: Change, own: readonly Change[]): boolean {
+/** Whether a grant of this secret contradicts a change that was answered before it. `own`: all changes of the device. */
+export function forbids(
+  change: Change,
+  decision: Pick<Decision, 'endUs' | 'revision'>,
+  secret: Change,
+  own: readonly Change[],
+): boolean {
   if (change === secret) return false;
   // Decided on an older record, even if the secret was the same in both.
-  if (change.revision !== undefined && decision.revision < change.revision) return true;
+  if (change.revision !== undefined && (decision.revision ?? change.revision) < change.revision) return true;
   switch (change.act) {
     case 'RESET':
+    case 'RETIRE':
       return change.slot === secret.slot && secret.builtOn <= change.builtOn;
     case 'DELETE':
       return secret.builtOn <= change.builtOn;
@@ -91,7 +97,7 @@ function isDone(change: Change, decision: Decision): boolean {
 function mayTake(change: Change, secret: Change): boolean {
   if (change.act === 'FREEZE') return true;
   if (change.builtOn <= secret.builtOn) return false;
-  return change.act === 'DELETE' || (change.act === 'RESET' && change.slot === secret.slot);
+  return change.act === 'DELETE' || change.slot === secret.slot;
 }
 
 /** Another change was written on the revision that this one needed. */

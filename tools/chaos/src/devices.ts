@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { questionOf } from './asking.ts';
 import type { Chance } from './chance.ts';
-import { type Change, type ChangeAct, nowUs, type SlotName } from './history.ts';
+import { type Change, type ChangeAct, makesSecret, nowUs, type SlotName } from './history.ts';
 
 /** A device as the tool knows it from the answers that it had. */
 export type Device = {
@@ -24,6 +24,9 @@ const PAST_KEPT = 3;
 /** The share of questions that go to a tenth of the devices: those are in every cache when they change. */
 const HOT_SHARE = 0.5;
 
+/** What a change is about, beyond its device; nothing is forced unless said. */
+export type ChangeDetails = { readonly slot?: SlotName; readonly forced?: boolean };
+
 /** The devices of a run, all changes to them, and the questions that show their secrets. */
 export class Devices {
   readonly list: readonly Device[];
@@ -45,12 +48,13 @@ export class Devices {
   }
 
   /** Notes that a change begins now, with a new secret if it puts one into a slot. */
-  begin(device: Device, act: ChangeAct, slot: SlotName | undefined): Change {
+  begin(device: Device, act: ChangeAct, { slot, forced = false }: ChangeDetails = {}): Change {
     const change: Change = {
       id: this.changes.length,
       device: device.index,
       act,
       slot,
+      forced,
       builtOn: device.revision,
       beginUs: nowUs(),
       endUs: undefined,
@@ -58,7 +62,7 @@ export class Devices {
       revision: undefined,
     };
     this.changes.push(change);
-    if (slot !== undefined) {
+    if (makesSecret(act)) {
       const secret = randomBytes(24).toString('base64url');
       this.#secrets[change.id] = secret;
       this.#questions[change.id] = questionOf(device.deviceId, secret, change.id % 2 === 0);
@@ -96,14 +100,14 @@ export class Devices {
   }
 }
 
-/** The change's secret takes the place of what the slot held; a deletion takes both places away. */
-export function settle(device: Device, change: Change): void {
-  const slots: readonly SlotName[] = change.act === 'DELETE' ? ['PRIMARY', 'SECONDARY'] : [];
-  for (const slot of change.slot === undefined ? slots : [change.slot]) {
-    const former = device.current[slot];
+/** The change's secret takes the place of what the slot held; a retirement empties its slot, a deletion both. */
+export function settle(device: Device, { act, id, slot }: Change): void {
+  const both: readonly SlotName[] = act === 'DELETE' ? ['PRIMARY', 'SECONDARY'] : [];
+  for (const concerned of slot === undefined ? both : [slot]) {
+    const former = device.current[concerned];
     if (former !== undefined) device.past.unshift(former);
-    if (change.slot === undefined) delete device.current[slot];
-    else device.current[slot] = change.id;
+    if (makesSecret(act)) device.current[concerned] = id;
+    else delete device.current[concerned];
   }
   device.past.length = Math.min(device.past.length, PAST_KEPT);
 }

@@ -1,13 +1,15 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { chanceOf } from './chance.ts';
 import { Changer } from './changing.ts';
-import { check, type Verdict } from './checker.ts';
+import { check } from './checker.ts';
+import { Clients } from './clients.ts';
 import { type Device, Devices } from './devices.ts';
 import type { Fleet } from './fleet.ts';
 import { type Change, type Decision, nowUs } from './history.ts';
 import { Load } from './load.ts';
 import { PASSING, type ProxyMode } from './proxy.ts';
 import type { Replica } from './replica.ts';
+import { judgeSessions } from './session-rule.ts';
 
 /** How long connections must be let alone until a write may be answered before its full wait. */
 const GROWN_UP_MS = 1_200;
@@ -32,9 +34,13 @@ type Bench = {
   readonly writer: Replica;
   readonly changer: Changer;
   readonly load: Load;
+  readonly clients: Clients;
 };
 
 type Scene = (bench: Bench, device: Device) => Promise<void>;
+
+/** How long a session may outlive its change where nothing is upset: a gateway hears of it within milliseconds. */
+const CALM_BOUND_MS = 2_000;
 
 /**
  * A replica that is cut off has the device in memory; a reset through another one is answered; the old secret is shown
@@ -44,7 +50,7 @@ const cutOff: Scene = async ({ fleet, writer, changer, load }, device) => {
   const old = primaryOf(device);
   await load.ask(device, old, TESTED);
   await fleet.proxies.set(TESTED, HOLE);
-  await changer.step(device, 'RESET', 'PRIMARY', writer);
+  await changer.step(device, 'RESET', { slot: 'PRIMARY', through: writer });
   await load.ask(device, old, TESTED);
 };
 
@@ -55,12 +61,12 @@ const cutOff: Scene = async ({ fleet, writer, changer, load }, device) => {
  */
 const readUnderWay: Scene = async ({ fleet, writer, changer, load }, device) => {
   // A change that keeps the secret: the record is in no memory then.
-  await changer.step(device, 'RESET', 'SECONDARY', writer);
+  await changer.step(device, 'RESET', { slot: 'SECONDARY', through: writer });
   const old = primaryOf(device);
   await fleet.proxies.set(TESTED, NO_READS);
   const early = load.ask(device, old, TESTED);
   await pause(50);
-  await changer.step(device, 'RESET', 'PRIMARY', writer);
+  await changer.step(device, 'RESET', { slot: 'PRIMARY', through: writer });
   await fleet.proxies.set(TESTED, PASSING);
   await early;
   await load.ask(device, old, TESTED);
@@ -78,24 +84,59 @@ const lateReply: Scene = async ({ fleet, writer, changer, load }, device) => {
   for (let look = 0; look < LOOKS && (await proxies.repliesWaiting(TESTED)) === 0; look++) await pause(LOOK_PAUSE_MS);
   const heldUs = nowUs();
   const waiting = await proxies.repliesWaiting(TESTED);
-  const reset = changer.step(device, 'RESET', 'PRIMARY', writer);
+  const reset = changer.step(device, 'RESET', { slot: 'PRIMARY', through: writer });
   await pause(Math.max(0, LATE_REPLY_MS - (nowUs() - heldUs) / 1_000));
   await proxies.releaseReplies(TESTED, waiting);
   await reset;
   await load.ask(device, old, TESTED);
 };
 
+/**
+ * A device is connected at a gateway, and what lets it stay is taken away: its session must end.
+ */
+const kicked: Scene = async ({ writer, changer, clients }, device) => {
+  for (const [act, details] of ENDS) {
+    const link = await clients.connect(device, primaryOf(device), 0);
+    if (link === undefined) throw new Error(`${device.deviceId} was not let in`);
+    await changer.step(device, act, { ...details, through: writer });
+    await Promise.race([link.closed, pause(CALM_BOUND_MS + PAST_BOUND_MS)]);
+    const isOver = link.session.closeUs !== undefined;
+    await link.end();
+    if (!isOver) return;
+    if (act === 'FREEZE') await changer.step(device, 'UNFREEZE', { through: writer });
+    if (act === 'RETIRE') await changer.step(device, 'RESET', { slot: 'PRIMARY', through: writer });
+  }
+};
+
+/** Every change that ends sessions; the deletion last. */
+const ENDS = [
+  ['FREEZE', {}],
+  ['RESET', { slot: 'SECONDARY', forced: true }],
+  ['RETIRE', { slot: 'PRIMARY' }],
+  ['DELETE', {}],
+] as const;
+
+/** How much longer than the bound it is waited, so that what is stale is seen to be. */
+const PAST_BOUND_MS = 200;
+
 /** The directed schedules: each shows one safeguard at work. */
-export const SCENES = { 'cut-off': cutOff, 'read-under-way': readUnderWay, 'late-reply': lateReply } as const;
+export const SCENES = {
+  'cut-off': cutOff,
+  'read-under-way': readUnderWay,
+  'late-reply': lateReply,
+  kicked,
+} as const;
 
 /** The name of a directed schedule. */
 export type SceneName = keyof typeof SCENES;
 
 /** What a directed schedule showed. */
-export type SceneResult = Verdict & {
+export type SceneResult = {
   readonly rounds: number;
+  /** The rules that were broken, once for each time. */
+  readonly broken: readonly string[];
+  readonly falseRejections: readonly Decision[];
   readonly decisions: readonly Decision[];
-  readonly changes: readonly Change[];
 };
 
 /**
@@ -106,20 +147,28 @@ export async function play(name: SceneName, fleet: Fleet, rounds: number): Promi
   const devices = new Devices(rounds, name);
   const changer = new Changer(devices, fleet.replicas.slice(0, 1), chanceOf(1));
   const load = new Load({ devices, changer, replicas: fleet.replicas, chance: chanceOf(2), changesPerSecond: 1 });
+  const clients = new Clients({ devices, gateways: fleet.gateways, chance: chanceOf(3), clients: 0 });
   const writer = fleet.replicas[WRITER];
   if (writer === undefined) throw new Error('a fleet without replicas');
   await load.prepare();
-  let verdict: Verdict = { violations: [], falseRejections: [] };
   let played = 0;
+  let result: Pick<SceneResult, 'broken' | 'falseRejections'> = { broken: [], falseRejections: [] };
   for (const device of devices.list) {
     await pause(GROWN_UP_MS);
-    await SCENES[name]({ fleet, writer, changer, load }, device);
+    await SCENES[name]({ fleet, writer, changer, load, clients }, device);
     await fleet.proxies.set(TESTED, PASSING);
     played += 1;
-    verdict = check({ changes: devices.changes, decisions: load.decisions });
-    if (verdict.violations.length > 0) break;
+    result = judge(devices.changes, load, clients);
+    if (result.broken.length > 0) break;
   }
-  return { ...verdict, rounds: played, decisions: load.decisions, changes: devices.changes };
+  return { ...result, rounds: played, decisions: [...load.decisions, ...clients.attempts] };
+}
+
+function judge(changes: readonly Change[], load: Load, { attempts, sessions }: Clients) {
+  const decisions = [...load.decisions, ...attempts];
+  const { violations, falseRejections } = check({ changes, decisions });
+  const { stale } = judgeSessions({ changes, sessions, troubles: [], endUs: nowUs() }, CALM_BOUND_MS);
+  return { broken: [...violations.map(({ rule }) => rule), ...stale.map(() => 'STALE_SESSION')], falseRejections };
 }
 
 function primaryOf({ current, deviceId }: Device): number {

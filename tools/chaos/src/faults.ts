@@ -1,6 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Chance } from './chance.ts';
-import type { Fleet } from './fleet.ts';
+import { type Fleet, followedBy } from './fleet.ts';
+import type { Proxies } from './proxies.ts';
 import { PASSING, type ProxyMode } from './proxy.ts';
 
 /** What may go wrong, in the order of the help text. */
@@ -25,6 +26,11 @@ export const FAULT_KINDS = [
   'clock-jump',
   'burst',
   'failover',
+  'freeze-gateway',
+  'kill-gateway',
+  'cut-gateway',
+  'hole-gateway',
+  'lag-gateway',
 ] as const;
 
 /** What may go wrong. */
@@ -37,6 +43,7 @@ export type Fault = {
   readonly atMs: number;
   readonly durationMs: number;
   readonly replica: number;
+  readonly gateway: number;
   /** By how much a clock jumps, milliseconds. */
   readonly skewMs: number;
 };
@@ -46,7 +53,10 @@ const DURATIONS: Partial<Record<FaultKind, readonly [number, number]>> = {
   'freeze-replica': [300, 5_000],
   'freeze-redis': [300, 2_500],
   'kill-replica': [100, 1_000],
+  'freeze-gateway': [300, 5_000],
+  'kill-gateway': [100, 1_000],
   hole: [300, 5_000],
+  'hole-gateway': [300, 5_000],
   'pause-all': [300, 2_500],
   'pause-writes': [300, 2_500],
 };
@@ -62,7 +72,12 @@ const SKEWS_MS = [-120_000, -5_000, -700, -50, 50, 700, 5_000, 120_000] as const
 /** The faults of a run of this length; the chance alone determines them. */
 export function scheduleOf(
   chance: Chance,
-  options: { readonly kinds: readonly FaultKind[]; readonly lengthMs: number; readonly replicas: number },
+  options: {
+    readonly kinds: readonly FaultKind[];
+    readonly lengthMs: number;
+    readonly replicas: number;
+    readonly gateways: number;
+  },
 ): readonly Fault[] {
   const faults: Fault[] = [];
   if (options.kinds.length === 0) return faults;
@@ -74,9 +89,36 @@ export function scheduleOf(
     const [shortest, longest] = DURATIONS[kind] ?? OTHER_DURATION;
     const durationMs = chance.between(shortest, longest);
     const replica = chance.below(options.replicas);
-    faults.push({ kind, atMs, durationMs, replica, skewMs: chance.pick(SKEWS_MS) });
+    const gateway = chance.below(options.gateways);
+    faults.push({ kind, atMs, durationMs, replica, gateway, skewMs: chance.pick(SKEWS_MS) });
   }
   return faults;
+}
+
+/** The part that a fault upsets; faults of one part follow each other, those of others overlap. */
+export function partOf({ kind, replica, gateway }: Fault): string {
+  if (kind === 'burst') return 'a device';
+  if (kind.endsWith('-redis') || kind === 'failover' || kind.startsWith('pause-')) return 'Redis';
+  if (kind === 'kill-clients' || kind === 'kill-subscribers') return 'clients';
+  if (kind === 'freeze-gateway' || kind === 'kill-gateway') return `gateway ${gateway}`;
+  if (kind.endsWith('-gateway')) return `link ${gateway}`;
+  const isProcess = kind === 'freeze-replica' || kind === 'kill-replica' || kind === 'clock-jump';
+  return `${isProcess ? 'replica' : 'network'} ${replica}`;
+}
+
+/** Whether a fault keeps this gateway from hearing of changes, or from doing what they ask for. */
+export function upsets(fault: Fault, gateway: number, replicas: number): boolean {
+  const [what, which] = partOf(fault).split(' ');
+  switch (what) {
+    case 'gateway':
+    case 'link':
+      return Number(which) === gateway;
+    case 'replica':
+    case 'network':
+      return Number(which) === followedBy(gateway, replicas);
+    default:
+      return fault.kind !== 'burst';
+  }
 }
 
 /** What a fault does beyond the fleet. */
@@ -92,9 +134,10 @@ export async function happen(fault: Fault, options: FaultOptions): Promise<void>
 }
 
 async function begin(fault: Fault, { fleet, burst }: FaultOptions): Promise<Ends> {
-  const { servers, proxies, replicas } = fleet;
+  const { servers, proxies, replicas, gateways } = fleet;
   const replica = replicas[fault.replica];
-  if (replica === undefined) throw new Error(`no replica ${fault.replica}`);
+  const gateway = gateways[fault.gateway];
+  if (replica === undefined || gateway === undefined) throw new Error(`nothing to break: ${JSON.stringify(fault)}`);
   switch (fault.kind) {
     case 'freeze-replica':
       replica.signal('SIGSTOP');
@@ -128,29 +171,45 @@ async function begin(fault: Fault, { fleet, burst }: FaultOptions): Promise<Ends
     case 'burst':
       await burst();
       return () => undefined;
+    case 'freeze-gateway':
+      gateway.signal('SIGSTOP');
+      return () => gateway.signal('SIGCONT');
+    case 'kill-gateway':
+      await gateway.kill();
+      return () => gateway.start();
+    case 'cut-gateway':
+      await fleet.links.cut(fault.gateway);
+      return () => undefined;
+    case 'hole-gateway':
+    case 'lag-gateway':
+      return through(fleet.links, fault.gateway, fault.kind);
     default:
-      return through(fleet, fault);
+      return through(proxies, fault.replica, fault.kind);
   }
 }
 
+const HOLE: ProxyMode = { toRedis: 'STALL', toReplica: 'STALL', concerned: 'ALL' };
+const LAG: ProxyMode = { toRedis: 'LAG', toReplica: 'LAG', concerned: 'ALL' };
 const MODES: Partial<Record<FaultKind, ProxyMode>> = {
-  hole: { toRedis: 'STALL', toReplica: 'STALL', concerned: 'ALL' },
+  hole: HOLE,
+  'hole-gateway': HOLE,
   'stall-replies': { toRedis: 'PASS', toReplica: 'STALL', concerned: 'ALL' },
   'stall-requests': { toRedis: 'STALL', toReplica: 'PASS', concerned: 'ALL' },
   'lose-replies': { toRedis: 'PASS', toReplica: 'LOSE', concerned: 'ALL' },
   'lose-requests': { toRedis: 'LOSE', toReplica: 'PASS', concerned: 'ALL' },
   'stall-reads': { toRedis: 'PASS', toReplica: 'STALL', concerned: 'READING' },
-  lag: { toRedis: 'LAG', toReplica: 'LAG', concerned: 'ALL' },
+  lag: LAG,
+  'lag-gateway': LAG,
 };
 
-async function through({ proxies }: Fleet, { kind, replica }: Fault): Promise<Ends> {
+async function through(proxies: Proxies, proxy: number, kind: FaultKind): Promise<Ends> {
   const mode = MODES[kind];
   if (mode === undefined) throw new Error(`nothing is known of the fault ${kind}`);
-  await proxies.set(replica, mode);
+  await proxies.set(proxy, mode);
   return async () => {
     // What was lost leaves a hole in the stream: nobody could read on from there.
-    if (mode.toRedis === 'LOSE' || mode.toReplica === 'LOSE') await proxies.cut(replica);
-    await proxies.set(replica, PASSING);
+    if (mode.toRedis === 'LOSE' || mode.toReplica === 'LOSE') await proxies.cut(proxy);
+    await proxies.set(proxy, PASSING);
   };
 }
 

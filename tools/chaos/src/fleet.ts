@@ -1,15 +1,20 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Gateway } from './gateway.ts';
 import { Proxies } from './proxies.ts';
 import { Replica } from './replica.ts';
 import type { StoreServers } from './servers.ts';
 
-/** Replicas over one store, each behind a proxy of its own. */
+/** Replicas over one store, each behind a proxy of its own, and gateways, with a proxy before the replica of each. */
 export type Fleet = {
   readonly servers: StoreServers;
+  /** Between the replicas and their store. */
   readonly proxies: Proxies;
   readonly replicas: readonly Replica[];
+  /** Between the gateways and the replica that each follows. */
+  readonly links: Proxies;
+  readonly gateways: readonly Gateway[];
   readonly stop: () => Promise<void>;
 };
 
@@ -18,6 +23,7 @@ export type FleetOptions = {
   /** The source tree that the replicas run from. */
   readonly tree: string;
   readonly replicas: number;
+  readonly gateways: number;
   readonly startServers: () => Promise<StoreServers>;
 };
 
@@ -34,30 +40,61 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
   try {
     const servers = await options.startServers();
     endings.push(servers.stop);
-    const proxies = await Proxies.open(servers.ports, options.replicas);
+    const proxies = await Proxies.open(Array.from({ length: options.replicas }, () => servers.ports));
     endings.push(() => proxies.close());
-    const replicas: Replica[] = [];
-    endings.push(async () => {
-      await Promise.all(replicas.map((replica) => replica.stop()));
-    });
-    const dataDir = (index: number) => join(directory, `replica-${index}`);
-    // The first one makes the operators' token, the sealing key before it; the others find both.
-    const token = () => readFileSync(join(dataDir(0), 'operator.token'), 'utf8').trim();
-    const start = async (ports: readonly number[], index: number) => {
-      const storeUrl = servers.url(ports);
-      mkdirSync(dataDir(index), { mode: 0o700 });
-      const files = { keyFile: join(directory, 'sealing.key'), logFile: join(directory, `replica-${index}.log`) };
-      replicas[index] = await Replica.start(
-        { tree: options.tree, storeUrl, directory: dataDir(index), ...files },
-        token,
-      );
+    const followed = Array.from({ length: options.gateways }, (_, gateway) => followedBy(gateway, options.replicas));
+    // Their targets come up later, and anew each time that a replica is started.
+    const links = await Proxies.open(followed.map(() => [0]));
+    endings.push(() => links.close());
+    const aim = async (replica: number, port: number) => {
+      for (const [gateway, own] of followed.entries()) if (own === replica) await links.aim(gateway, port);
     };
-    const [first = [], ...others] = proxies.ports;
-    await start(first, 0);
-    await Promise.all(others.map((ports, at) => start(ports, at + 1)));
-    return { servers, proxies, replicas, stop };
+    const replicas = await startReplicas({ ...options, directory, servers, proxies, aim, endings });
+    const gateways: Gateway[] = [];
+    endings.push(async () => {
+      await Promise.all(gateways.map((gateway) => gateway.stop()));
+    });
+    for (const [index, [authPort = 0]] of links.ports.entries()) {
+      const logFile = join(directory, `gateway-${index}.log`);
+      gateways[index] = await Gateway.start({ tree: options.tree, authPort, logFile });
+    }
+    return { servers, proxies, replicas, links, gateways, stop };
   } catch (error) {
     await stop();
     throw error;
   }
+}
+
+/** The replica that a gateway follows. */
+export function followedBy(gateway: number, replicas: number): number {
+  return gateway % replicas;
+}
+
+async function startReplicas(options: {
+  readonly tree: string;
+  readonly directory: string;
+  readonly servers: StoreServers;
+  readonly proxies: Proxies;
+  readonly aim: (replica: number, port: number) => Promise<void>;
+  readonly endings: (() => Promise<void>)[];
+}): Promise<readonly Replica[]> {
+  const { tree, directory, servers, proxies, aim, endings } = options;
+  const replicas: Replica[] = [];
+  endings.push(async () => {
+    await Promise.all(replicas.map((replica) => replica.stop()));
+  });
+  const dataDir = (index: number) => join(directory, `replica-${index}`);
+  // The first one makes the operators' token, the sealing key before it; the others find both.
+  const token = () => readFileSync(join(dataDir(0), 'operator.token'), 'utf8').trim();
+  const start = async (ports: readonly number[], index: number) => {
+    const storeUrl = servers.url(ports);
+    mkdirSync(dataDir(index), { mode: 0o700 });
+    const files = { keyFile: join(directory, 'sealing.key'), logFile: join(directory, `replica-${index}.log`) };
+    const listening = (port: number) => aim(index, port);
+    replicas[index] = await Replica.start({ tree, storeUrl, directory: dataDir(index), ...files, token, listening });
+  };
+  const [first = [], ...others] = proxies.ports;
+  await start(first, 0);
+  await Promise.all(others.map((ports, at) => start(ports, at + 1)));
+  return replicas;
 }

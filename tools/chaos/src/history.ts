@@ -2,7 +2,7 @@
 export type SlotName = 'PRIMARY' | 'SECONDARY';
 
 /** What an operator does to a device. */
-export type ChangeAct = 'CREATE' | 'RESET' | 'FREEZE' | 'UNFREEZE' | 'DELETE';
+export type ChangeAct = 'CREATE' | 'RESET' | 'RETIRE' | 'FREEZE' | 'UNFREEZE' | 'DELETE';
 
 /**
  * One change of one device. Times are microseconds of CLOCK_MONOTONIC, the same for all processes of a machine. A
@@ -13,8 +13,10 @@ export type Change = {
   readonly id: number;
   readonly device: number;
   readonly act: ChangeAct;
-  /** Where it puts a new secret; undefined: it makes none. */
+  /** The one place that it is about: a creation and a reset put a new secret there, a retirement empties it. */
   readonly slot: SlotName | undefined;
+  /** It closes every session of the device, as a freeze and a deletion do anyway. */
+  readonly forced: boolean;
   /**
    * The revision that it may be written on; on any other it has no effect, however late it comes. Of two changes of a
    * device the one that is built on the higher revision came later, and of two on the same only one was written.
@@ -29,10 +31,11 @@ export type Change = {
   revision: number | undefined;
 };
 
-/** One question about a device and what came back. */
+/** One question about a device, or one CONNECT, and what came back. */
 export type Decision = {
   readonly device: number;
-  readonly replica: number;
+  /** Who answered, as `replica 1` or `gateway 0`. */
+  readonly by: string;
   /** The change that made the secret which was shown. */
   readonly secret: number;
   readonly beginUs: number;
@@ -41,12 +44,42 @@ export type Decision = {
   readonly decidedUs: number | undefined;
   /** NONE: no decision was made, which is never wrong. */
   readonly outcome: 'GRANTED' | 'DENIED' | 'NONE';
-  /** The revision that a grant was decided on; 0 for the others. */
-  readonly revision: number;
+  /** The revision that a grant was decided on; undefined: it was not told. */
+  readonly revision: number | undefined;
 };
 
+/** One link of a device that a gateway let in. */
+export type Session = {
+  readonly device: number;
+  readonly gateway: number;
+  /** The change that made the secret which it was opened with. */
+  readonly secret: number;
+  /** When the device sent its CONNECT, and when it had the CONNACK. */
+  readonly beginUs: number;
+  readonly openUs: number;
+  /** When the device saw its link end; undefined: it was open at the end of the history. */
+  closeUs: number | undefined;
+  /** The other side ended it. */
+  kicked: boolean;
+};
+
+/** A span in which a gateway may not have heard of changes: it, its replica, their Redis or what is between was upset. */
+export type Trouble = { readonly gateway: number; readonly beginUs: number; readonly endUs: number };
+
 /** All that happened in a run. */
-export type History = { readonly changes: readonly Change[]; readonly decisions: readonly Decision[] };
+export type History = {
+  readonly changes: readonly Change[];
+  readonly decisions: readonly Decision[];
+  readonly sessions: readonly Session[];
+  readonly troubles: readonly Trouble[];
+  /** When the history ends. */
+  readonly endUs: number;
+};
+
+/** Whether a change puts a secret of its own into a slot. */
+export function makesSecret(act: ChangeAct): boolean {
+  return act === 'CREATE' || act === 'RESET';
+}
 
 /** This moment, in microseconds of CLOCK_MONOTONIC. */
 export function nowUs(): number {

@@ -15,6 +15,9 @@ const REST_MS = 10;
 /** Most changes under way at once: under faults each takes a second or more. */
 const MAX_CHANGES = 64;
 
+/** The share of resets that close the device's sessions. */
+const FORCED_SHARE = 0.3;
+
 /** Rounds of a burst, and the resets of each, of which one can win. */
 const BURST_ROUNDS = 5;
 const BURST_WIDTH = 3;
@@ -73,10 +76,10 @@ export class Load {
     const client = this.#options.replicas[index]?.gateway;
     if (client === undefined) return undefined;
     const question = this.#options.devices.questionOf(secret);
-    const { decision, detail } = await ask(client, question, { device: device.index, replica: index, secret });
+    const { decision, detail } = await ask(client, question, { device: device.index, by: `replica ${index}`, secret });
     this.decisions.push(decision);
     // A first success is a write too: what is built on an older revision would only be refused.
-    device.revision = Math.max(device.revision, decision.revision);
+    device.revision = Math.max(device.revision, decision.revision ?? 0);
     if (detail !== '') {
       const name = `${decision.outcome} ${detail}`;
       this.details.set(name, (this.details.get(name) ?? 0) + 1);
@@ -94,7 +97,7 @@ export class Load {
         const width = Array.from({ length: BURST_WIDTH }, () => undefined);
         const { changer } = this.#options;
         const slot = chance.share(0.8) ? 'PRIMARY' : 'SECONDARY';
-        const changes = await Promise.all(width.map(() => changer.step(device, 'RESET', slot)));
+        const changes = await Promise.all(width.map(() => changer.step(device, 'RESET', { slot })));
         const won = changes.find(({ outcome }) => outcome === 'OK');
         if (won !== undefined) device.current[slot] = won.id;
         await changer.refresh(device);
@@ -131,16 +134,20 @@ export class Load {
   async #changeOnce(device: Device): Promise<void> {
     const { changer, chance } = this.#options;
     const draw = chance.below(100);
+    const forced = chance.share(FORCED_SHARE);
+    const { PRIMARY, SECONDARY } = device.current;
     if (device.frozen) await changer.step(device, 'UNFREEZE');
-    else if (draw < 70) await changer.step(device, 'RESET', 'PRIMARY');
-    else if (draw < 85) await changer.step(device, 'RESET', 'SECONDARY');
+    else if (draw < 65) await changer.step(device, 'RESET', { slot: 'PRIMARY', forced });
+    else if (draw < 78 || SECONDARY === undefined) await changer.step(device, 'RESET', { slot: 'SECONDARY', forced });
+    else if (draw < 83 && PRIMARY !== undefined) await changer.step(device, 'RETIRE', { slot: 'PRIMARY' });
+    else if (draw < 86) await changer.step(device, 'RETIRE', { slot: 'SECONDARY' });
     else if (draw < 96) await changer.step(device, 'FREEZE');
     else if ((await changer.step(device, 'DELETE')).outcome === 'OK') await this.#bear(device);
   }
 
   async #bear(device: Device): Promise<void> {
     const { changer, chance, replicas } = this.#options;
-    const created = await changer.change(device, 'CREATE', 'PRIMARY');
+    const created = await changer.change(device, 'CREATE', { slot: 'PRIMARY' });
     if (created.outcome !== 'OK') throw new Error(`${device.deviceId} could not be created: ${created.outcome}`);
     device.current.PRIMARY = created.id;
     device.frozen = false;
@@ -150,7 +157,7 @@ export class Load {
       await pause(REST_MS * 10);
     }
     await changer.refresh(device);
-    await changer.step(device, 'RESET', 'SECONDARY');
+    await changer.step(device, 'RESET', { slot: 'SECONDARY' });
   }
 
   async #alone(device: Device, act: () => Promise<void>): Promise<void> {

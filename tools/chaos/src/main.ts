@@ -13,6 +13,8 @@ type Flags = {
   readonly faults: readonly FaultKind[];
   readonly store: keyof typeof STORES;
   readonly replicas: number;
+  readonly gateways: number;
+  readonly clients: number;
   readonly devices: number;
   readonly changesPerSecond: number;
   readonly baseline: boolean;
@@ -48,6 +50,10 @@ const command = new Command('chaos')
   )
   .addOption(new Option('--store <kind>', 'what the replicas share').choices(Object.keys(STORES)).default('standalone'))
   .addOption(new Option('--replicas <n>', 'how many').argParser(wholeNumber(2, 16)).default(3))
+  .addOption(new Option('--gateways <n>', 'how many, each at one replica').argParser(wholeNumber(1, 16)).default(2))
+  .addOption(
+    new Option('--clients <n>', 'MQTT clients, at most one a device').argParser(wholeNumber(0, 1_000)).default(40),
+  )
   .addOption(new Option('--devices <n>', 'how many').argParser(wholeNumber(10, 10_000)).default(100))
   .addOption(new Option('--changes-per-second <n>', 'at most').argParser(wholeNumber(1, 1_000)).default(50))
   .option('--baseline', 'then run the plain design under the same faults: a cache that messages invalidate', false)

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 
 /** Mistakes that the protocol must not have: each a patch that takes one of its safeguards away. */
-export const MUTANTS = ['no-lease', 'no-wait', 'no-recheck', 'no-fill-guard', 'reply-anchor'] as const;
+export const MUTANTS = ['no-lease', 'no-wait', 'no-recheck', 'no-fill-guard', 'reply-anchor', 'deaf-gateway'] as const;
 
 /** A mistake. */
 export type Mutant = (typeof MUTANTS)[number];

@@ -5,7 +5,8 @@ import type { ProxyMode } from './proxy.ts';
 type Order =
   | { readonly act: 'SET'; readonly mode: ProxyMode }
   | { readonly act: 'CUT' | 'COUNT' }
-  | { readonly act: 'RELEASE'; readonly count: number };
+  | { readonly act: 'RELEASE'; readonly count: number }
+  | { readonly act: 'AIM'; readonly port: number };
 
 /** What the thread is told to do. */
 export type ProxyOrder = Order & { readonly proxy: number };
@@ -30,9 +31,9 @@ export class Proxies {
     });
   }
 
-  /** Starts so many proxies to these ports. */
-  static async open(targetPorts: readonly number[], count: number): Promise<Proxies> {
-    const worker = new Worker(new URL('./proxy-thread.ts', import.meta.url), { workerData: { targetPorts, count } });
+  /** Starts a proxy for each of these lists of ports. */
+  static async open(targets: readonly (readonly number[])[]): Promise<Proxies> {
+    const worker = new Worker(new URL('./proxy-thread.ts', import.meta.url), { workerData: targets });
     const [{ ports }] = (await once(worker, 'message')) as [{ readonly ports: Proxies['ports'] }];
     return new Proxies(worker, ports);
   }
@@ -55,6 +56,11 @@ export class Proxies {
   /** Lets the first `count` of those pass, and nothing that comes later. */
   async releaseReplies(proxy: number, count: number): Promise<void> {
     await this.#order({ act: 'RELEASE', proxy, count });
+  }
+
+  /** Has new connections to the proxy's first port lead to this one: its target was started again. */
+  async aim(proxy: number, port: number): Promise<void> {
+    await this.#order({ act: 'AIM', proxy, port });
   }
 
   /** Ends the thread and with it every connection. */

@@ -2,8 +2,8 @@ import { parentPort, workerData } from 'node:worker_threads';
 import type { ProxyOrder, ProxyReport } from './proxies.ts';
 import { FaultProxy } from './proxy.ts';
 
-const { targetPorts, count } = workerData as { readonly targetPorts: readonly number[]; readonly count: number };
-const proxies = await Promise.all(Array.from({ length: count }, () => FaultProxy.open(targetPorts, Math.random)));
+const targets = workerData as readonly (readonly number[])[];
+const proxies = await Promise.all(targets.map((ports) => FaultProxy.open(ports, Math.random)));
 
 function obey(order: ProxyOrder): number {
   const proxy = proxies[order.proxy];
@@ -19,6 +19,9 @@ function obey(order: ProxyOrder): number {
       return proxy.repliesWaiting;
     case 'RELEASE':
       proxy.releaseReplies(order.count);
+      return 0;
+    case 'AIM':
+      proxy.aim(order.port);
       return 0;
   }
 }

@@ -119,3 +119,17 @@ it('tells its own ports for those of several servers', async () => {
   other.destroy();
   await two.close();
 });
+
+it('leads new connections to where it is aimed, and leaves the old ones', async () => {
+  const other = createServer((socket) => {
+    socket.end('other');
+  }).listen(0, '127.0.0.1');
+  await once(other, 'listening');
+  proxy.aim((other.address() as AddressInfo).port);
+  const second = connect(proxy.ports[0] ?? 0, '127.0.0.1');
+  const [chunk] = (await once(second, 'data')) as [Buffer];
+  await say('a');
+  second.destroy();
+  other.close();
+  expect([chunk.toString(), got]).toEqual(['other', '<a>']);
+});

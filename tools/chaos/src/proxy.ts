@@ -141,7 +141,7 @@ class Passage {
 }
 
 /**
- * Stands between one replica and all servers of its Redis, and does to their connections what it is told. Where there
+ * Stands between one replica and all servers of its Redis, or between a gateway and its replica, and does to their connections what it is told. Where there
  * are several, it tells its own ports wherever they tell theirs: no connection goes round it.
  */
 export class FaultProxy {
@@ -149,21 +149,21 @@ export class FaultProxy {
   readonly #passages = new Set<Passage>();
   readonly #lagMs: () => number;
   readonly #told = new Map<number, number>();
+  readonly #targetPorts: number[];
   #mode: ProxyMode = PASSING;
 
-  private constructor(servers: readonly Server[], random: () => number) {
-    this.#servers = servers;
+  private constructor(targetPorts: readonly number[], random: () => number) {
+    this.#targetPorts = [...targetPorts];
+    this.#servers = targetPorts.map(() => createServer({ allowHalfOpen: true }));
     this.#lagMs = () => random() * MAX_LAG_MS;
   }
 
   /** Listens on a free loopback port for each of these, and passes everything on to it. `random` gives 0 to 1. */
   static async open(targetPorts: readonly number[], random: () => number): Promise<FaultProxy> {
-    const servers = targetPorts.map(() => createServer({ allowHalfOpen: true }));
-    const proxy = new FaultProxy(servers, random);
-    for (const [at, targetPort] of targetPorts.entries()) {
-      const server = servers[at];
-      if (server === undefined) continue;
-      server.on('connection', (client) => proxy.#join(client, targetPort));
+    const proxy = new FaultProxy(targetPorts, random);
+    for (const [at, server] of proxy.#servers.entries()) {
+      const targetPort = targetPorts[at] ?? 0;
+      server.on('connection', (client) => proxy.#join(client, proxy.#targetPorts[at] ?? targetPort));
       server.listen(0, '127.0.0.1');
       await once(server, 'listening');
       proxy.#told.set(targetPort, (server.address() as AddressInfo).port);
@@ -174,6 +174,11 @@ export class FaultProxy {
   /** Where it listens, in the order of the targets. */
   get ports(): readonly number[] {
     return [...this.#told.values()];
+  }
+
+  /** New connections to its first port lead to this one. */
+  aim(port: number): void {
+    this.#targetPorts[0] = port;
   }
 
   /** From now on bytes are treated so; what waits and may pass now, passes. */

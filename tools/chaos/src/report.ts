@@ -1,6 +1,7 @@
 import type { Verdict, Violation } from './checker.ts';
 import type { Fault } from './faults.ts';
 import type { Change, History } from './history.ts';
+import { kickTimesMs, type SessionVerdict } from './session-rule.ts';
 import type { Heard } from './watching.ts';
 
 /** What the ids of a run's devices begin with. */
@@ -22,7 +23,10 @@ export type Report = {
   readonly decisions: number;
   readonly granted: number;
   readonly denied: number;
-  /** Questions without a decision, by gRPC status code, and denials by reason. */
+  /** CONNECTs among the decisions that opened a session, and the sessions that a change ended. */
+  readonly sessions: number;
+  readonly sessionsEnded: number;
+  /** Questions without a decision, by gRPC status code, denials by reason, and CONNACKs. */
   readonly details: Readonly<Record<string, number>>;
   /** Grants that tell when they were decided. */
   readonly timed: number;
@@ -33,11 +37,15 @@ export type Report = {
   readonly faults: Readonly<Record<string, number>>;
   readonly violations: number;
   readonly violationsByRule: Readonly<Record<string, number>>;
+  /** The sessions among the violations: they outlived a change that ends them by more than the bound. */
+  readonly staleSessions: number;
   readonly falseRejections: number;
   /** From a reset's request to its answer. */
   readonly resetMs: Percentiles;
   /** From a change's request until each replica has told its watchers. */
   readonly propagationMs: Percentiles;
+  /** From the answer of the change that ends a session to its end, of those that the gateway ended; 0: before the answer. */
+  readonly kickMs: Percentiles;
   /** From the answer of the change that forbids it to the decision, of violations. */
   readonly staleMs: Percentiles;
   /** The first violations and false rejections, each with the changes of its device. */
@@ -49,7 +57,7 @@ const EXAMPLES = 5;
 /** What a report is made from. */
 export type Findings = {
   readonly history: History;
-  readonly verdict: Verdict;
+  readonly verdict: Verdict & SessionVerdict;
   readonly schedule: readonly Fault[];
   readonly seconds: number;
   readonly seed: number;
@@ -60,7 +68,7 @@ export type Findings = {
 /** The run in figures. */
 export function reportOf({ history, verdict, schedule, seconds, seed, details, heard }: Findings): Report {
   const { changes, decisions } = history;
-  const { violations, falseRejections } = verdict;
+  const { violations, falseRejections, endings, stale } = verdict;
   const resets = changes.filter(({ act, outcome }) => act === 'RESET' && outcome === 'OK');
   return {
     seed,
@@ -68,21 +76,38 @@ export function reportOf({ history, verdict, schedule, seconds, seed, details, h
     decisions: decisions.filter(({ outcome }) => outcome !== 'NONE').length,
     granted: decisions.filter(({ outcome }) => outcome === 'GRANTED').length,
     denied: decisions.filter(({ outcome }) => outcome === 'DENIED').length,
+    sessions: history.sessions.length,
+    sessionsEnded: endings.length,
     details: Object.fromEntries([...details].sort()),
     timed: decisions.filter(({ outcome, decidedUs }) => outcome === 'GRANTED' && decidedUs !== undefined).length,
     resets: resets.length,
     changes: counted(changes.map(({ act, outcome }) => `${act} ${outcome}`)),
     faults: counted(schedule.map(({ kind }) => kind)),
-    violations: violations.length,
-    violationsByRule: counted(violations.map(({ rule }) => rule)),
+    violations: violations.length + stale.length,
+    violationsByRule: counted([...violations.map(({ rule }) => rule), ...stale.map(() => 'STALE_SESSION')]),
+    staleSessions: stale.length,
     falseRejections: falseRejections.length,
     resetMs: percentilesOf(resets.map(({ beginUs, endUs }) => ((endUs ?? beginUs) - beginUs) / 1_000)),
     propagationMs: percentilesOf(propagation(changes, heard)),
+    kickMs: percentilesOf(kickTimesMs(endings)),
     staleMs: percentilesOf(violations.map(stalenessMs)),
-    examples: [...violations, ...falseRejections.map((decision) => ({ rule: 'FALSE_REJECTION', decision }))]
+    examples: examplesOf(verdict)
       .slice(0, EXAMPLES)
-      .map((example) => ({ ...example, changes: changes.filter(({ device }) => device === example.decision.device) })),
+      .map(([device, example]) => ({ ...example, changes: changes.filter((change) => change.device === device) })),
   };
+}
+
+/** What went wrong, each with its device. */
+function examplesOf({
+  violations,
+  falseRejections,
+  stale,
+}: Findings['verdict']): readonly (readonly [number, object])[] {
+  return [
+    ...violations.map((violation) => [violation.decision.device, violation] as const),
+    ...stale.map((ending) => [ending.session.device, { rule: 'STALE_SESSION', ...ending }] as const),
+    ...falseRejections.map((decision) => [decision.device, { rule: 'FALSE_REJECTION', decision }] as const),
+  ];
 }
 
 function counted(names: readonly string[]): Readonly<Record<string, number>> {
@@ -130,6 +155,8 @@ export function textOf(report: Report): string {
     `faults            ${list(report.faults)}`,
     `reset             ${spread(report.resetMs)}`,
     `propagation       ${spread(report.propagationMs)}`,
+    `sessions          ${report.sessions} opened, ${report.sessionsEnded} ended by a change`,
+    `kick              ${spread(report.kickMs)}`,
     `violations        ${report.violations} (${list(report.violationsByRule)})`,
     `false rejections  ${report.falseRejections}`,
     ...report.examples.map((example) => JSON.stringify(example)),
