@@ -3,7 +3,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { createServer as createTlsServer, TLSSocket } from 'node:tls';
 import { listenOn } from '@latchkey/gateway-kit';
 import type { Address, Log } from '@latchkey/runtime';
-import { CONNECT_BYTE, MAX_CONNECT_BYTES, MAX_PACKET_BYTES, type PacketRules, packetWalk } from './packets.ts';
+import { type Breach, CONNECT_BYTE, MAX_CONNECT_BYTES, MAX_PACKET_BYTES, type PacketRules, packetWalk } from './packets.ts';
 import { MAX_CHAIN } from './proof.ts';
 
 /** A TLS handshake takes a slow device on a slow network a few seconds. */
@@ -26,10 +26,18 @@ export type TlsIdentity = { readonly cert: Buffer; readonly key: Buffer };
 
 /** What takes over the connections of the listeners. */
 export type Door = {
-  /** Takes over a connection and reads from it. */
-  readonly accept: (socket: Socket) => void;
+  /** Takes over a connection and reads from it. What it answers is called in place of cutting the connection. */
+  readonly accept: (socket: Socket) => Reins | undefined;
   /** Lets go of what it holds; its connections are closed by then. */
   readonly close: () => Promise<void>;
+};
+
+/** How the listener has a connection ended by whoever speaks on it. */
+export type Reins = {
+  /** What came cannot be read on. */
+  readonly breach: (breach: Breach) => void;
+  /** The gateway stops. */
+  readonly dismiss: () => void;
 };
 
 /** What the listeners need. */
@@ -54,13 +62,14 @@ export type Listeners = {
 /** Opens the listeners for plain MQTT and for MQTT over TLS. Rejects with a SettingsError. */
 export async function openListeners(options: ListenerOptions): Promise<Listeners> {
   const { mqtts, log } = options;
-  const links = new Set<Socket>();
+  const links = new Map<Socket, Reins | undefined>();
   const connections = new Set<Socket>(); // those below TLS, which may still be in their handshake
   const accept = (socket: Socket) => {
-    track(links, socket);
     socket.on('error', (error) => log.debug({ err: error }, 'a connection failed'));
-    options.accept(socket);
-    socket.on('data', guard(socket, log)); // after the reader: it watches what is read and pulls nothing itself
+    const reins = options.accept(socket);
+    links.set(socket, reins);
+    socket.once('close', () => links.delete(socket));
+    socket.on('data', guard(socket, reins, log)); // after the reader: it watches what is read and pulls nothing itself
   };
   const plain = createServer({ noDelay: true }, accept);
   const servers: Server[] = [plain];
@@ -104,13 +113,13 @@ function tlsServer({ cert, key }: TlsIdentity, log: Log) {
 /** Ends links, so that what was written to them still goes out, and destroys the connections that do not end. */
 async function drain(
   servers: readonly Server[],
-  links: ReadonlySet<Socket>,
+  links: ReadonlyMap<Socket, Reins | undefined>,
   connections: ReadonlySet<Socket>,
 ): Promise<void> {
   const closed = servers
     .filter((server) => server.listening)
     .map((server) => new Promise<void>((resolve) => server.close(() => resolve())));
-  for (const link of links) link.end();
+  for (const [link, reins] of links) reins === undefined ? link.end() : reins.dismiss();
   const cut = setTimeout(() => {
     for (const connection of connections) connection.destroy();
   }, DRAIN_DEADLINE_MS);
@@ -123,13 +132,14 @@ function track(sockets: Set<Socket>, socket: Socket): void {
   socket.once('close', () => sockets.delete(socket));
 }
 
-function guard(socket: Socket, log: Log): (chunk: Buffer) => void {
+function guard(socket: Socket, reins: Reins | undefined, log: Log): (chunk: Buffer) => void {
   const walk = packetWalk(DEVICE_RULES);
   return (chunk) => {
     const breach = walk.take(chunk);
     if (breach === undefined) return;
     log.debug({ source: sourceOf(socket), breach }, 'connection cut');
-    socket.destroy();
+    if (reins === undefined) socket.destroy();
+    else reins.breach(breach);
   };
 }
 

@@ -12,7 +12,7 @@ import { systemClock, systemRandom } from '@latchkey/kernel';
 import { createRegistry, formatAddress, isLoopback, type Log, type Running, SettingsError } from '@latchkey/runtime';
 import { createAdmission } from './admit.ts';
 import type { Config } from './config.ts';
-import { openEmbedded } from './embedded.ts';
+import { openEmbedded } from './embedded/embedded.ts';
 import { openListeners } from './listener.ts';
 
 /** CONNECT must arrive within: a device sends it at once, and a slow network delays it by seconds. */
@@ -44,7 +44,7 @@ export async function startMqttGateway(config: Config, log: Log, deadlines: Dead
   const watcher = new ChangeWatcher({ auth, sessions, closings, metrics, clock, random, log });
   const admit = createAdmission({ auth, watcher, sessions, metrics, clock, log });
   const connectMs = deadlines.connectMs ?? CONNECT_DEADLINE_MS;
-  const door = await openEmbedded({ admit, sessions, registry, connectMs, log });
+  const door = openEmbedded({ admit, sessions, registry, connectMs, monotonic, log });
   const probes = metricsListener(registry, () => watcher.placed);
 
   watcher.start();
