@@ -3,7 +3,14 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { createServer as createTlsServer, TLSSocket } from 'node:tls';
 import { listenOn } from '@latchkey/gateway-kit';
 import type { Address, Log } from '@latchkey/runtime';
-import { type Breach, CONNECT_BYTE, MAX_CONNECT_BYTES, MAX_PACKET_BYTES, type PacketRules, packetWalk } from './packets.ts';
+import {
+  type Breach,
+  CONNECT_BYTE,
+  MAX_CONNECT_BYTES,
+  MAX_PACKET_BYTES,
+  type PacketRules,
+  packetWalk,
+} from './packets.ts';
 import { MAX_CHAIN } from './proof.ts';
 
 /** A TLS handshake takes a slow device on a slow network a few seconds. */

@@ -1,10 +1,10 @@
 import type { Duplex } from 'node:stream';
 import type { Log } from '@latchkey/runtime';
-import type { IConnackPacket, IConnectPacket, Packet } from 'mqtt-packet';
+import type { IConnackPacket, IConnectPacket, IPublishPacket, Packet } from 'mqtt-packet';
 import type { Connack } from '../answer.ts';
 import { type Breach, MAX_PACKET_BYTES } from '../packets.ts';
+import { encode, type Message, packetReader, type Reading, type Version } from './codec.ts';
 import { type Drop, Outbox } from './outbox.ts';
-import { encode, type Message, packetReader, type Reading, type Version } from './packets.ts';
 import { REASON } from './reason.ts';
 import { type Account, type Flaw, type Rights, readPublish, subscribe, unsubscribe } from './requests.ts';
 import type { Recipient } from './router.ts';
@@ -19,6 +19,9 @@ const MAX_SUBSCRIPTIONS = 100;
 /** Packets, and bytes, that may come behind CONNECT while it is decided on: a client that does not wait sends a few. */
 const MAX_HELD = 64;
 const MAX_HELD_BYTES = 65_536;
+
+/** The refusal of a version that is none of the three. */
+const OTHER_VERSION = { mqtt3: 1, mqtt5: REASON.UNSUPPORTED_VERSION };
 
 /** The answer to a CONNECT: its rights, and what is to be done once the link is open; or why not. */
 export type Verdict =
@@ -101,27 +104,27 @@ export class Link {
   }
 
   #unreadable(failure: NonNullable<Reading['failure']>): void {
-    if (this.#state === 'OPEN') return this.end(REASON.MALFORMED_PACKET);
+    if (this.#state === 'OPEN') this.end(REASON.MALFORMED_PACKET);
     // A client of a version to come is answered as one of 3.1.1 would be [MQTT-3.1.2-2].
-    if (this.#state === 'NEW' && failure === 'VERSION') {
-      return this.#refuse({ mqtt3: 1, mqtt5: REASON.UNSUPPORTED_VERSION });
-    }
-    this.#cut('a packet is malformed');
+    else if (this.#state === 'NEW' && failure === 'VERSION') this.#refuse(OTHER_VERSION);
+    else this.#cut('a packet is malformed');
   }
 
   #handle(packet: Packet): void {
     switch (this.#state) {
       case 'NEW':
-        return packet.cmd === 'connect' ? this.#connect(packet) : this.#cut('the first packet is not CONNECT');
+        if (packet.cmd === 'connect') this.#connect(packet);
+        else this.#cut('the first packet is not CONNECT');
+        break;
       case 'DECIDING':
         if (this.#held.push(packet) > MAX_HELD) this.#cut('too much came behind CONNECT');
-        return;
+        break;
       case 'OPEN':
         this.#silence?.refresh(); // [MQTT-3.1.2-24]
         if (this.#open !== undefined) this.#serve(packet, this.#open);
-        return;
+        break;
       case 'CLOSED':
-        return;
+        break;
     }
   }
 
@@ -130,7 +133,11 @@ export class Link {
     this.#state = 'DECIDING';
     this.#version = packet.protocolVersion ?? 4;
     const refusal = refusalOf(packet);
-    if (refusal !== undefined) return this.#refuse(refusal);
+    if (refusal === undefined) this.#decide(packet);
+    else this.#refuse(refusal);
+  }
+
+  #decide(packet: IConnectPacket): void {
     void this.#options.decide(this, packet).then((verdict) =>
       this.#safely(() => {
         if (this.#state !== 'DECIDING') return;
@@ -177,28 +184,40 @@ export class Link {
 
   #serve(packet: Packet, open: Open): void {
     switch (packet.cmd) {
-      case 'publish': {
-        const reading = readPublish(packet, open);
-        if ('flaw' in reading) return this.end(reading.flaw);
-        if (reading.message !== undefined) this.#options.publish(reading.message, open.recipient);
-        const reasonCode = reading.message === undefined ? REASON.NOT_AUTHORIZED : REASON.SUCCESS;
-        // Before MQTT 5 a refused message is acknowledged as if it had been taken [MQTT-3.3.5-2].
-        if (packet.qos === 1) this.#write({ cmd: 'puback', messageId: packet.messageId ?? 0, reasonCode });
-        return;
-      }
+      case 'publish':
+        this.#publish(packet, open);
+        break;
       case 'subscribe':
-        return this.#answer(subscribe(packet, open));
+        this.#answer(subscribe(packet, open));
+        break;
       case 'unsubscribe':
-        return this.#answer(unsubscribe(packet, open));
+        this.#answer(unsubscribe(packet, open));
+        break;
       case 'puback':
-        return open.outbox.acknowledge(packet.messageId);
+        open.outbox.acknowledge(packet.messageId);
+        break;
       case 'pingreq':
-        return this.#write({ cmd: 'pingresp' });
+        this.#write({ cmd: 'pingresp' });
+        break;
       case 'disconnect':
-        return this.#finish();
+        this.#finish();
+        break;
       default: // a second CONNECT [MQTT-3.1.0-2], AUTH, the packets of QoS 2, and those that only a server sends
-        return this.end(REASON.PROTOCOL_ERROR);
+        this.end(REASON.PROTOCOL_ERROR);
     }
+  }
+
+  #publish(packet: IPublishPacket, open: Open): void {
+    const reading = readPublish(packet, open);
+    if ('flaw' in reading) {
+      this.end(reading.flaw);
+      return;
+    }
+    const { message } = reading;
+    if (message !== undefined) this.#options.publish(message, open.recipient);
+    // Before MQTT 5 a refused message is acknowledged as if it had been taken [MQTT-3.3.5-2].
+    const reasonCode = message === undefined ? REASON.NOT_AUTHORIZED : REASON.SUCCESS;
+    if (packet.qos === 1) this.#write({ cmd: 'puback', messageId: packet.messageId ?? 0, reasonCode });
   }
 
   #answer(answer: Packet | Flaw): void {
@@ -257,13 +276,11 @@ export class Link {
 
 /** What the protocol itself refuses in a CONNECT, whoever sends it. */
 function refusalOf({ protocolVersion, properties }: IConnectPacket): { mqtt3: number; mqtt5: number } | undefined {
-  const refuse = (mqtt5: number) => ({ mqtt3: 2, mqtt5 });
   if (protocolVersion !== 5 || properties === undefined) return undefined;
   const { authenticationMethod, authenticationData, receiveMaximum = 1, maximumPacketSize = 1 } = properties;
-  if (authenticationMethod !== undefined) return refuse(REASON.BAD_AUTHENTICATION_METHOD);
-  if (authenticationData !== undefined) return refuse(REASON.PROTOCOL_ERROR); // [MQTT-3.1.2.11.10]
-  const sound = receiveMaximum > 0 && maximumPacketSize > 0;
-  return sound ? undefined : refuse(REASON.PROTOCOL_ERROR); // [MQTT-3.1.2.11.3, .4]
+  const alone = authenticationData !== undefined && authenticationMethod === undefined; // (3.1.2.11.10)
+  const sound = receiveMaximum > 0 && maximumPacketSize > 0; // (3.1.2.11.3, 3.1.2.11.4)
+  return sound && !alone ? undefined : { mqtt3: 2, mqtt5: REASON.PROTOCOL_ERROR };
 }
 
 /** CONNACK, which tells MQTT 5 what is not to be had here. A property that is left away has its default. */

@@ -1,5 +1,5 @@
 import type { IPublishPacket } from 'mqtt-packet';
-import { encode, type Message, type Version } from './packets.ts';
+import { encode, type Message, type Version } from './codec.ts';
 import type { Delivery } from './subscriptions.ts';
 
 /** QoS 1 messages under way to a link without PUBACK; a device with less room says so (MQTT 5 Receive Maximum). */
@@ -55,18 +55,27 @@ export class Outbox {
 
   /** Sends a message, queues it, or drops it. */
   push(message: Message, delivery: Delivery): void {
-    const { write, unsentBytes, maximumPacketSize = Number.POSITIVE_INFINITY, dropped, version } = this.#options;
+    const drop = this.#take(message, delivery);
+    if (drop === undefined) this.#pump();
+    else this.#options.dropped(drop);
+  }
+
+  #take(message: Message, delivery: Delivery): Drop | undefined {
+    const { write, unsentBytes, maximumPacketSize = Number.POSITIVE_INFINITY, monotonic, version } = this.#options;
     const acknowledged = Math.min(message.qos, delivery.qos) === 1;
     const messageId = acknowledged ? this.#nextId() : undefined;
     const bytes = encode(publishPacket(message, delivery, messageId), version);
     const size = bytes.length;
-    if (size > maximumPacketSize) return dropped('TOO_LARGE'); // [MQTT-3.1.2-24]
-    if (unsentBytes() + this.#queuedBytes + size > MAX_WAITING_BYTES) return dropped('SLOW');
-    if (messageId === undefined) return write(bytes);
-    if (this.#queue.length >= MAX_QUEUED) return dropped('SLOW');
-    this.#queue.push({ messageId, message, delivery, size, sinceMs: this.#options.monotonic() });
+    if (size > maximumPacketSize) return 'TOO_LARGE'; // [MQTT-3.1.2-24]
+    if (unsentBytes() + this.#queuedBytes + size > MAX_WAITING_BYTES) return 'SLOW';
+    if (messageId === undefined) {
+      write(bytes);
+      return undefined;
+    }
+    if (this.#queue.length >= MAX_QUEUED) return 'SLOW';
+    this.#queue.push({ messageId, message, delivery, size, sinceMs: monotonic() });
     this.#queuedBytes += size;
-    this.#pump();
+    return undefined;
   }
 
   /** PUBACK came; one that nobody waits for changes nothing. */

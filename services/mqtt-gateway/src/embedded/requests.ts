@@ -6,7 +6,7 @@ import type {
   IUnsubackPacket,
   IUnsubscribePacket,
 } from 'mqtt-packet';
-import { type Message, travelling, type Version } from './packets.ts';
+import { type Message, travelling, type Version } from './codec.ts';
 import { REASON, SUBACK_FAILURE } from './reason.ts';
 import type { Subscriptions } from './subscriptions.ts';
 import { isTopicFilter, isTopicName } from './topics.ts';

@@ -1,4 +1,4 @@
-import type { Message } from './packets.ts';
+import type { Message } from './codec.ts';
 import type { Delivery, Subscriptions } from './subscriptions.ts';
 import { deviceOf, isPushed } from './topics.ts';
 
