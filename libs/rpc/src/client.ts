@@ -1,5 +1,11 @@
-import type { DescMessage, DescMethodServerStreaming, DescMethodUnary, MessageShape } from '@bufbuild/protobuf';
-import { type Client, type ClientReadableStream, Metadata } from '@grpc/grpc-js';
+import type {
+  DescMessage,
+  DescMethodBiDiStreaming,
+  DescMethodServerStreaming,
+  DescMethodUnary,
+  MessageShape,
+} from '@bufbuild/protobuf';
+import { type Client, type ClientDuplexStream, type ClientReadableStream, Metadata } from '@grpc/grpc-js';
 import { deserializer, methodPath, serializer } from './service.ts';
 
 /** One unary method of one server, ready to be called again and again. */
@@ -49,4 +55,12 @@ export function serverStream<I extends DescMessage, O extends DescMessage>(
     deserializer(method.output),
     request,
   );
+}
+
+/** Opens a stream in both directions. It ends by itself with an 'error' event when the server goes away. */
+export function bidiStream<I extends DescMessage, O extends DescMessage>(
+  client: Client,
+  method: DescMethodBiDiStreaming<I, O>,
+): ClientDuplexStream<MessageShape<I>, MessageShape<O>> {
+  return client.makeBidiStreamRequest(methodPath(method), serializer(method.input), deserializer(method.output));
 }

@@ -1,5 +1,5 @@
-export { serverStream, type UnaryMethod, unaryMethod } from './client.ts';
-export { type ErrorTranslation, RpcError } from './error.ts';
+export { bidiStream, serverStream, type UnaryMethod, unaryMethod } from './client.ts';
+export { type ErrorTranslation, RpcError, visibleError } from './error.ts';
 export {
   addHealth,
   addReflection,

@@ -1,3 +1,4 @@
+import type { Writable } from 'node:stream';
 import {
   type DescFile,
   type DescMessage,
@@ -9,10 +10,12 @@ import {
 import type { GenService, GenServiceMethods } from '@bufbuild/protobuf/codegenv2';
 import { FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt';
 import {
+  type handleBidiStreamingCall,
   type handleServerStreamingCall,
   type handleUnaryCall,
   type Metadata,
   type Server,
+  type ServerDuplexStream,
   type ServerUnaryCall,
   type ServerWritableStream,
   status,
@@ -30,7 +33,9 @@ type Handler<M> = M extends { methodKind: 'unary' }
   ? (request: In<M>, call: ServerUnaryCall<In<M>, Out<M>>) => Out<M> | Promise<Out<M>>
   : M extends { methodKind: 'server_streaming' }
     ? (request: In<M>, call: ServerWritableStream<In<M>, Out<M>>) => void
-    : never;
+    : M extends { methodKind: 'bidi_streaming' }
+      ? (call: ServerDuplexStream<In<M>, Out<M>>) => void
+      : never;
 
 /** The methods of a service that are served; the others answer UNIMPLEMENTED. */
 export type Handlers<S> =
@@ -69,14 +74,17 @@ export function addService<S extends DescService>(
     if (method.methodKind === 'unary')
       implementation[method.localName] = unaryCall(method, handler as AnyUnary, options);
     else if (method.methodKind === 'server_streaming')
-      implementation[method.localName] = streamingCall(method, handler as AnyStreaming, options);
+      implementation[method.localName] = serverStreamingCall(method, handler as AnyServerStreaming, options);
+    else if (method.methodKind === 'bidi_streaming')
+      implementation[method.localName] = bidiStreamingCall(method, handler as AnyBidiStreaming, options);
     else throw new Error(`${method.name}: ${method.methodKind} methods cannot be served yet`);
   }
   server.addService(serviceDefinition(service), implementation);
 }
 
 type AnyUnary = (request: unknown, call: ServerUnaryCall<unknown, unknown>) => unknown;
-type AnyStreaming = (request: unknown, call: ServerWritableStream<unknown, unknown>) => void;
+type AnyServerStreaming = (request: unknown, call: ServerWritableStream<unknown, unknown>) => void;
+type AnyBidiStreaming = (call: ServerDuplexStream<unknown, unknown>) => void;
 
 function unaryCall(method: DescMethod, handler: AnyUnary, options: ServerOptions): handleUnaryCall<unknown, unknown> {
   const { observe, monotonic, translate, trailers } = options;
@@ -102,25 +110,36 @@ function unaryCall(method: DescMethod, handler: AnyUnary, options: ServerOptions
   };
 }
 
-function streamingCall(
+function serverStreamingCall(
   method: DescMethod,
-  handler: AnyStreaming,
+  handler: AnyServerStreaming,
   options: ServerOptions,
 ): handleServerStreamingCall<unknown, unknown> {
+  return (call) => open(method, call, () => handler(call.request, call), options);
+}
+
+function bidiStreamingCall(
+  method: DescMethod,
+  handler: AnyBidiStreaming,
+  options: ServerOptions,
+): handleBidiStreamingCall<unknown, unknown> {
+  return (call) => open(method, call, () => handler(call), options);
+}
+
+/** A stream is observed as a whole, when it has ended. */
+function open(method: DescMethod, call: Writable, handle: () => void, options: ServerOptions): void {
   const { observe, monotonic, translate } = options;
-  return (call) => {
-    const begun = monotonic();
-    try {
-      handler(call.request, call);
-      call.once('close', () =>
-        observe({ method: method.name, code: status.OK, durationMs: monotonic() - begun, hidden: undefined }),
-      );
-    } catch (error) {
-      const { code, message, cause } = visibleError(error, translate);
-      call.emit('error', { code, details: message });
-      observe({ method: method.name, code, durationMs: monotonic() - begun, hidden: cause });
-    }
-  };
+  const begun = monotonic();
+  try {
+    handle();
+    call.once('close', () =>
+      observe({ method: method.name, code: status.OK, durationMs: monotonic() - begun, hidden: undefined }),
+    );
+  } catch (error) {
+    const { code, message, cause } = visibleError(error, translate);
+    call.emit('error', { code, details: message });
+    observe({ method: method.name, code, durationMs: monotonic() - begun, hidden: cause });
+  }
 }
 
 /** Says whether a service can do its work: `''` is the whole server. */

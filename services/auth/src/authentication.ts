@@ -2,6 +2,7 @@ import { create } from '@bufbuild/protobuf';
 import type { Decision } from '@latchkey/credential';
 import { type CredentialId, toRevision } from '@latchkey/kernel';
 import {
+  type AuthenticateRequest,
   type AuthenticateResponse,
   AuthenticateResponseSchema,
   type AuthenticationService,
@@ -23,15 +24,50 @@ import { toDecision } from './convert.ts';
 import type { DecisionMetrics } from './metrics.ts';
 import { derivationOf, namedBy } from './psk.ts';
 import { readDeviceId, readMinting, readQuestion } from './question.ts';
+import type { createStreams } from './stream.ts';
 import type { createWatch } from './watch.ts';
 
 const MAX_UINT32 = 0xffff_ffff;
 /** No record gets so far: a session that says so is of no use. */
 const MAX_REVISION = BigInt(Number.MAX_SAFE_INTEGER);
 
+/** Decides on one attempt: at once when the record is in memory. Throws or rejects where no decision can be made. */
+export type Decide = (request: AuthenticateRequest) => AuthenticateResponse | Promise<AuthenticateResponse>;
+
+/** How each decision is told to the operator, and to the gateway. */
+export function createDecide(options: {
+  readonly verifier: Verifier;
+  readonly decisions: DecisionMetrics;
+  readonly log: Log;
+}): Decide {
+  const respond = ({ decision, cacheAgeMs }: Answer, deviceId: string): AuthenticateResponse => {
+    noteDecision(decision, deviceId, options);
+    return create(AuthenticateResponseSchema, {
+      decision: toDecision(decision),
+      cacheAgeMs: Math.min(Math.round(cacheAgeMs), MAX_UINT32), // a record may lie in memory for longer than 49 days
+    });
+  };
+  return (request) => {
+    const answer = options.verifier.authenticate(readQuestion(request));
+    if (!(answer instanceof Promise)) return respond(answer, request.deviceId);
+    return answer.then((late) => respond(late, request.deviceId));
+  };
+}
+
+function noteDecision(
+  decision: Decision,
+  deviceId: string,
+  { decisions, log }: { readonly decisions: DecisionMetrics; readonly log: Log },
+): void {
+  decisions.count(decision);
+  if (!decision.granted) log.debug({ deviceId, reason: decision.reason }, 'denied');
+}
+
 /** The part of AuthenticationService that is served. */
 export function authenticationService(options: {
   readonly verifier: Verifier;
+  readonly decide: Decide;
+  readonly streams: ReturnType<typeof createStreams>;
   readonly mint: (question: Question) => Promise<Minting>;
   readonly watch: ReturnType<typeof createWatch>;
   readonly decisions: DecisionMetrics;
@@ -39,28 +75,18 @@ export function authenticationService(options: {
   readonly coapProducts: readonly string[];
   readonly log: Log;
 }): Handlers<typeof AuthenticationService> {
-  const { verifier, mint, watch, decisions, coapProducts, log } = options;
-  const note = (decision: Decision, deviceId: string): void => {
-    decisions.count(decision);
-    if (!decision.granted) log.debug({ deviceId, reason: decision.reason }, 'denied');
-  };
-  const respond = ({ decision, cacheAgeMs }: Answer, deviceId: string): AuthenticateResponse => {
-    note(decision, deviceId);
-    return create(AuthenticateResponseSchema, {
-      decision: toDecision(decision),
-      cacheAgeMs: Math.min(Math.round(cacheAgeMs), MAX_UINT32), // a record may lie in memory for longer than 49 days
-    });
-  };
+  const { verifier, decide, streams, mint, watch, decisions, coapProducts, log } = options;
   return {
     authenticate(request) {
-      const answer = verifier.authenticate(readQuestion(request));
-      if (!(answer instanceof Promise)) return respond(answer, request.deviceId);
-      return answer.then((late) => respond(late, request.deviceId));
+      return decide(request);
+    },
+    authenticateStream(call) {
+      streams.open(call);
     },
     async mintToken(request) {
       const question = readMinting(request);
       const minting = await mint(question);
-      note(minting.answer.decision, question.deviceId);
+      noteDecision(minting.answer.decision, question.deviceId, { decisions, log });
       return toMintTokenResponse(minting);
     },
     async derivePskSecret(request) {

@@ -46,8 +46,17 @@ export function callMetrics(registry: Registry): CallObserver {
   return ({ method, code, durationMs }) => histogram.observe({ method, code: status[code] }, durationMs / 1_000);
 }
 
-/** How the record cache does, and how many gateways watch. */
-export function cacheMetrics(registry: Registry, verifier: Verifier, watchers: () => number): void {
+/** How many gateways watch, and how many ask by stream. */
+export function gatewayGauges(
+  registry: Registry,
+  count: { readonly watchers: () => number; readonly streams: () => number },
+): void {
+  gauge(registry, 'latchkey_watchers', 'Open WatchChanges streams.', count.watchers);
+  gauge(registry, 'latchkey_question_streams', 'Open AuthenticateStream streams.', count.streams);
+}
+
+/** How the record cache does. */
+export function cacheMetrics(registry: Registry, verifier: Verifier): void {
   const lookups = new Counter({
     name: 'latchkey_record_lookups_total',
     help: 'Records looked up, by result: hit (in memory), miss (read from the store), join (waited for a read under way).',
@@ -63,7 +72,6 @@ export function cacheMetrics(registry: Registry, verifier: Verifier, watchers: (
   lookups.inc({ result: 'hit' }, 0);
   gauge(registry, 'latchkey_cached_records', 'Devices in memory.', () => verifier.size);
   gauge(registry, 'latchkey_untold_uses', 'Uses of credentials that the store is not told yet.', () => verifier.untold);
-  gauge(registry, 'latchkey_watchers', 'Open WatchChanges streams.', watchers);
 }
 
 /** What the store tells of itself, one gauge a figure; which there are differs from store to store. */

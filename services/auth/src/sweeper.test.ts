@@ -1,12 +1,9 @@
-import { create } from '@bufbuild/protobuf';
-import type { ServerUnaryCall } from '@grpc/grpc-js';
 import { createDevice, type DeviceState, denied, isRefusal } from '@latchkey/credential';
 import { type DeviceId, NO_REVISION, Secret, systemClock, systemRandom, toCredentialId } from '@latchkey/kernel';
-import { type AuthenticateRequest, AuthenticateRequestSchema, type AuthenticateResponse } from '@latchkey/protocol/v1';
 import { generateKeyLine, openEmbeddedStore, parseKeyring } from '@latchkey/store';
 import type { Verifier } from '@latchkey/verifier';
 import { expect, test } from 'vitest';
-import { authenticationService } from './authentication.ts';
+import { createDecide } from './authentication.ts';
 import { sweep } from './sweeper.ts';
 import { attempt, freshDirectory } from './test-process.ts';
 import { keptLog } from './test-stores.ts';
@@ -46,15 +43,11 @@ test('devices that were not activated in time are deleted, and no others', async
 
 test('the age of a record that lay in memory for two months fits its field', async () => {
   const verifier = { authenticate: () => ({ decision: denied('FROZEN'), cacheAgeMs: 60 * 86_400_000 }) };
-  const { authenticate } = authenticationService({
+  const decide = createDecide({
     verifier: verifier as unknown as Verifier,
-    mint: () => Promise.reject(new Error('nobody asks for a token')),
-    watch: { count: () => 0, open: () => undefined, close: () => undefined },
-    coapProducts: [],
     decisions: { count: () => undefined, derived: () => undefined },
     log: keptLog().log,
   });
-  const call = {} as ServerUnaryCall<AuthenticateRequest, AuthenticateResponse>;
-  const answer = await authenticate?.(create(AuthenticateRequestSchema, attempt('a', 'x')), call);
-  expect(answer?.cacheAgeMs).toBe(2 ** 32 - 1);
+  const answer = await decide(attempt('a', 'x'));
+  expect(answer.cacheAgeMs).toBe(2 ** 32 - 1);
 });

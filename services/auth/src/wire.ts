@@ -3,33 +3,30 @@ import { join } from 'node:path';
 import { DEFAULT_SETTINGS, type TokenKeys } from '@latchkey/credential';
 import { systemClock, systemRandom } from '@latchkey/kernel';
 import { CertificateService, CredentialService, DeviceService } from '@latchkey/protocol/v1';
-import type { CallObserver } from '@latchkey/rpc';
 import { createRegistry, formatAddress, type Log, type Running, SettingsError } from '@latchkey/runtime';
 import { checkKeys, KeyMismatch, type Keyring, openEmbeddedStore, type Store } from '@latchkey/store';
 import { openRedisStore, RedisUrlError } from '@latchkey/store-redis';
 import { mintToken, Verifier } from '@latchkey/verifier';
 import { listenForOperators } from './admin-listener.ts';
-import { authenticationService } from './authentication.ts';
+import { authenticationService, createDecide } from './authentication.ts';
 import type { Config } from './config.ts';
 import { credentialService } from './credentials.ts';
 import { noteDecisions } from './decision-times.ts';
 import { deviceService } from './devices.ts';
-import { translate } from './errors.ts';
+import { codeOf, failureLog, logging, translate } from './errors.ts';
 import { listenForGateways } from './gateway-listener.ts';
 import { loadKeys, reloadKeys } from './keys.ts';
-import { cacheMetrics, callMetrics, decisionMetrics, storeMetrics } from './metrics.ts';
+import { cacheMetrics, callMetrics, decisionMetrics, gatewayGauges, storeMetrics } from './metrics.ts';
 import { prepareToken } from './operator.ts';
 import { type LiveKeyring, liveKeyring, resealAll, rotate } from './rotation.ts';
 import { tellServing } from './serving.ts';
+import { createStreams } from './stream.ts';
 import { startSweeper } from './sweeper.ts';
 import { tokenKeys } from './token-keys.ts';
 import { createWatch } from './watch.ts';
 
 /** How long calls under way may go on once the service stops: a gateway's own deadline is shorter. */
 const DRAIN_MS = 3_000;
-
-/** A store that is away fails every question: one line in this time tells as much, with the number of those left out. */
-const FAILURE_LOG_GAP_MS = 1_000;
 
 const clock = systemClock;
 const random = systemRandom;
@@ -48,17 +45,22 @@ export async function startAuth(config: Config, log: Log): Promise<Running> {
   const { verifier, noted } = makeVerifier(config, store, keys, log);
   await verifier.start();
   const watch = createWatch(store, log);
-  cacheMetrics(registry, verifier, watch.count);
+  cacheMetrics(registry, verifier);
   storeMetrics(registry, store);
 
+  const decisions = decisionMetrics(registry);
+  const failed = failureLog(log, clock.monotonic);
+  const decide = createDecide({ verifier, decisions, log });
+  const streams = createStreams({ decide, codeOf: (error) => codeOf(error, failed) });
+  gatewayGauges(registry, { watchers: watch.count, streams: streams.count });
   const gateways = await listenForGateways(
     config.grpc,
     authenticationService({
-      ...{ verifier, watch, decisions: decisionMetrics(registry), log },
+      ...{ verifier, decide, streams, watch, decisions, log },
       mint: (question) => mintToken(question, { verifier, keys, clock }),
       coapProducts: config.coapProducts,
     }),
-    { translate, observe: logging(observe, log), monotonic: clock.monotonic, trailers: noted?.trailers },
+    { translate, observe: logging(observe, failed), monotonic: clock.monotonic, trailers: noted?.trailers },
   );
   const ports = { store, verifier, clock, random, quietMs: config.quietMs };
   const operators = await listenForOperators(config.admin, {
@@ -94,6 +96,7 @@ export async function startAuth(config: Config, log: Log): Promise<Running> {
       stopRotation();
       stopSweeper();
       watch.close();
+      streams.close();
       await Promise.all([gateways.stop(DRAIN_MS), operators.stop()]);
       await verifier.close();
       await store.close();
@@ -156,23 +159,6 @@ function openStore(config: Config, keyring: Keyring, log: Log): Promise<Store> {
 function settingsError(error: unknown): unknown {
   if (error instanceof KeyMismatch || error instanceof RedisUrlError) return new SettingsError(error.message);
   return error;
-}
-
-function logging(observe: CallObserver, log: Log): CallObserver {
-  let saidMs = Number.NEGATIVE_INFINITY;
-  let unsaid = 0;
-  return (call) => {
-    observe(call);
-    if (call.hidden === undefined) return;
-    const nowMs = clock.monotonic();
-    if (nowMs - saidMs < FAILURE_LOG_GAP_MS) {
-      unsaid += 1;
-      return;
-    }
-    log.error({ err: call.hidden, method: call.method, unsaid }, 'a call failed');
-    saidMs = nowMs;
-    unsaid = 0;
-  };
 }
 
 /**
