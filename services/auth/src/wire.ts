@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { DEFAULT_SETTINGS, type TokenKeys } from '@latchkey/credential';
 import { systemClock, systemRandom } from '@latchkey/kernel';
 import { CertificateService, CredentialService, DeviceService } from '@latchkey/protocol/v1';
-import { createRegistry, formatAddress, type Log, type Running, SettingsError } from '@latchkey/runtime';
+import type { ServerOptions } from '@latchkey/rpc';
+import { createRegistry, formatAddress, type Log, type Registry, type Running, SettingsError } from '@latchkey/runtime';
 import { checkKeys, KeyMismatch, type Keyring, openEmbeddedStore, type Store } from '@latchkey/store';
 import { openRedisStore, RedisUrlError } from '@latchkey/store-redis';
 import { mintToken, Verifier } from '@latchkey/verifier';
@@ -48,20 +49,8 @@ export async function startAuth(config: Config, log: Log): Promise<Running> {
   cacheMetrics(registry, verifier);
   storeMetrics(registry, store);
 
-  const decisions = decisionMetrics(registry);
-  const failed = failureLog(log, clock.monotonic);
-  const decide = createDecide({ verifier, decisions, log });
-  const streams = createStreams({ decide, codeOf: (error) => codeOf(error, failed) });
-  gatewayGauges(registry, { watchers: watch.count, streams: streams.count });
-  const gateways = await listenForGateways(
-    config.grpc,
-    authenticationService({
-      ...{ verifier, decide, streams, watch, decisions, log },
-      mint: (question) => mintToken(question, { verifier, keys, clock }),
-      coapProducts: config.coapProducts,
-    }),
-    { translate, observe: logging(observe, failed), monotonic: clock.monotonic, trailers: noted?.trailers },
-  );
+  const options = { translate, observe, monotonic: clock.monotonic, trailers: noted?.trailers };
+  const { gateways, streams } = await serveGateways({ config, registry, verifier, keys, watch, log }, options);
   const ports = { store, verifier, clock, random, quietMs: config.quietMs };
   const operators = await listenForOperators(config.admin, {
     routes: (router) =>
@@ -102,6 +91,32 @@ export async function startAuth(config: Config, log: Log): Promise<Running> {
       await store.close();
     },
   };
+}
+
+async function serveGateways(
+  parts: {
+    readonly config: Config;
+    readonly registry: Registry;
+    readonly verifier: Verifier;
+    readonly keys: () => TokenKeys;
+    readonly watch: ReturnType<typeof createWatch>;
+    readonly log: Log;
+  },
+  options: ServerOptions,
+) {
+  const { config, registry, verifier, keys, watch, log } = parts;
+  const decisions = decisionMetrics(registry);
+  const failed = failureLog(log, clock.monotonic);
+  const decide = createDecide({ verifier, decisions, log });
+  const streams = createStreams({ decide, codeOf: (error) => codeOf(error, failed) });
+  gatewayGauges(registry, { watchers: watch.count, streams: streams.count });
+  const service = authenticationService({
+    ...{ verifier, decide, streams, watch, decisions, log },
+    mint: (question) => mintToken(question, { verifier, keys, clock }),
+    coapProducts: config.coapProducts,
+  });
+  const observe = logging(options.observe, failed);
+  return { streams, gateways: await listenForGateways(config.grpc, service, { ...options, observe }) };
 }
 
 function makeVerifier(config: Config, store: Store, keys: () => TokenKeys, log: Log) {
