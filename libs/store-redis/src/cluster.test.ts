@@ -106,8 +106,8 @@ test('a shard without a server has no address, and a node that does not know its
     [100, 200, ['other', 7003, 'id', []]],
   ];
   expect(viewOf(reply, [0, 150, 201], asked)).toEqual([
-    { ...asked, port: 7001 },
-    { ...asked, host: 'other', port: 7003 },
+    { address: { ...asked, port: 7001 }, replicas: 1 },
+    { address: { ...asked, host: 'other', port: 7003 }, replicas: 0 },
     undefined,
   ]);
   expect(viewOf('nonsense', [0], asked)).toEqual([undefined]);

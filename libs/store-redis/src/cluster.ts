@@ -1,6 +1,8 @@
 import { StoreUnavailable } from '@latchkey/store';
 import { addressText, type RedisAddress } from './address.ts';
+import { Followers } from './followers.ts';
 import { Node, type Surroundings } from './node.ts';
+import { requiredOf } from './replication.ts';
 import { type Caller, openSession, REPLY_DEADLINE_MS, type Reply } from './session.ts';
 import type { Shard } from './shard.ts';
 
@@ -10,15 +12,31 @@ const LOOK_MS = 1_000;
 /** Shortest pause between looks after connections have failed. */
 const LOOK_GAP_MS = 100;
 
-/** The address of the primary of each shard, by shard number; a shard without one is not served. */
-export type View = readonly (RedisAddress | undefined)[];
+/** Where a primary is, and how many replicas it has that could take over. */
+export type Placement = { readonly address: RedisAddress; readonly replicas: number };
 
-type SlotRange = { readonly from: number; readonly to: number; readonly host: string; readonly port: number };
+/** The primary of each shard, by shard number; a shard without one is not served. */
+export type View = readonly (Placement | undefined)[];
 
+type SlotRange = {
+  readonly from: number;
+  readonly to: number;
+  readonly host: string;
+  readonly port: number;
+  readonly replicas: number;
+};
+
+/** A row names the primary and then those of its replicas that have not failed. */
 function rangeOf(row: unknown): SlotRange | undefined {
   if (!Array.isArray(row) || !Array.isArray(row[2])) return undefined;
-  const [host, port] = row[2];
-  return { from: Number(row[0]), to: Number(row[1]), host: String(host ?? ''), port: Number(port) };
+  const [from, to, [host, port], ...replicas] = row;
+  return {
+    from: Number(from),
+    to: Number(to),
+    host: String(host ?? ''),
+    port: Number(port),
+    replicas: replicas.length,
+  };
 }
 
 /** Reads CLUSTER SLOTS as `asked` answered it; a node that does not know its own host is where it was asked. */
@@ -27,7 +45,8 @@ export function viewOf(reply: Reply, slots: readonly number[], asked: RedisAddre
   return slots.map((slot) => {
     const range = ranges.find((one) => one !== undefined && one.from <= slot && slot <= one.to);
     if (range === undefined) return undefined;
-    return { ...asked, host: range.host === '' ? asked.host : range.host, port: range.port };
+    const { host, port, replicas } = range;
+    return { address: { ...asked, host: host === '' ? asked.host : host, port }, replicas };
   });
 }
 
@@ -61,7 +80,15 @@ export async function discover(addresses: readonly RedisAddress[], slots: readon
   throw new StoreUnavailable(`no node of the Redis Cluster shows the others: ${reasons.join('; ')}`);
 }
 
-type Member = { readonly address: RedisAddress; readonly shards: readonly Shard[]; readonly node: Node };
+/** Shards that lie on one primary. */
+type Group = Placement & { readonly shards: readonly Shard[] };
+
+type Member = {
+  readonly address: RedisAddress;
+  readonly shards: readonly Shard[];
+  readonly followers: Followers;
+  readonly node: Node;
+};
 
 /** What a cluster router needs. */
 export type ClusterOptions = {
@@ -94,9 +121,11 @@ export class Cluster {
     const cluster = new Cluster(options);
     const groups = cluster.#groups(view);
     const opened = await Promise.allSettled(
-      [...groups].map(async ([key, { address, shards }]) => {
-        const node = await Node.open(cluster.#nodeOptions(address, shards), options.around);
-        cluster.#members.set(key, { address, shards, node });
+      [...groups].map(async ([key, group]) => {
+        const followers = new Followers();
+        followers.note(group.replicas);
+        const node = await Node.open(cluster.#nodeOptions(group, followers), options.around);
+        cluster.#members.set(key, { ...group, followers, node });
       }),
     );
     const failed = opened.find((one) => one.status === 'rejected');
@@ -116,9 +145,10 @@ export class Cluster {
     for (const { node } of this.#members.values()) node.close();
   }
 
-  #nodeOptions(address: RedisAddress, shards: readonly Shard[]) {
+  #nodeOptions({ address, shards }: Group, followers: Followers) {
     const failed = () => this.#plan(LOOK_GAP_MS);
-    return { where: `Redis at ${addressText(address)}`, locate: async () => address, shards, failed };
+    const required = () => requiredOf(this.#options.around.replicas, followers.count);
+    return { where: `Redis at ${addressText(address)}`, locate: async () => address, shards, required, failed };
   }
 
   /** Looks after this time, or sooner if that was planned. */
@@ -155,26 +185,32 @@ export class Cluster {
   #apply(view: View): void {
     const groups = this.#groups(view);
     for (const [key, member] of this.#members) {
-      if (sameShards(member.shards, groups.get(key)?.shards ?? [])) continue;
+      const group = groups.get(key);
+      if (group !== undefined && sameShards(member.shards, group.shards)) {
+        member.followers.note(group.replicas);
+        continue;
+      }
       this.#members.delete(key);
       for (const shard of member.shards) shard.attach(undefined, 'it is moving to another server');
       member.node.close('its shards have moved');
     }
-    for (const [key, { address, shards }] of groups) {
+    for (const [key, group] of groups) {
       if (this.#members.has(key)) continue;
-      const node = Node.start(this.#nodeOptions(address, shards), this.#options.around);
-      this.#members.set(key, { address, shards, node });
+      const followers = new Followers();
+      followers.note(group.replicas);
+      const node = Node.start(this.#nodeOptions(group, followers), this.#options.around);
+      this.#members.set(key, { ...group, followers, node });
     }
     this.#remember(view);
   }
 
-  #groups(view: View): Map<string, { readonly address: RedisAddress; readonly shards: Shard[] }> {
-    const groups = new Map<string, { readonly address: RedisAddress; readonly shards: Shard[] }>();
+  #groups(view: View): ReadonlyMap<string, Group> {
+    const groups = new Map<string, Placement & { readonly shards: Shard[] }>();
     for (const [index, shard] of this.#options.shards.entries()) {
-      const address = view[index];
-      if (address === undefined) continue;
-      const group = groups.get(addressText(address)) ?? { address, shards: [] };
-      groups.set(addressText(address), group);
+      const placement = view[index];
+      if (placement === undefined) continue;
+      const group = groups.get(addressText(placement.address)) ?? { ...placement, shards: [] };
+      groups.set(addressText(placement.address), group);
       group.shards.push(shard);
     }
     return groups;
@@ -182,7 +218,7 @@ export class Cluster {
 
   /** All primaries of the view and all seeds, each once. */
   #remember(view: View): void {
-    const known = [...view.filter((address) => address !== undefined), ...this.#options.seeds];
+    const known = [...view.flatMap((one) => (one === undefined ? [] : [one.address])), ...this.#options.seeds];
     this.#addresses = [...new Map(known.map((address) => [addressText(address), address])).values()];
   }
 }

@@ -1,11 +1,12 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { NO_REVISION, type Revision } from '@latchkey/kernel';
+import { NO_REVISION, type Revision, systemClock, systemRandom } from '@latchkey/kernel';
 import type { Store } from '@latchkey/store';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { command, device, newKeyring, openOn, writeOf } from './fixture.ts';
 import { layoutOf, shardOf } from './keys.ts';
 import { type RedisCluster, startRedisCluster } from './redis-cluster.ts';
 import { type RedisSentinel, startRedisSentinel, until, untilReplicated } from './redis-sentinel.ts';
+import { openRedisStore } from './redis-store.ts';
 
 const keyring = newKeyring();
 const RECOVERY = { timeout: 25_000, interval: 50 };
@@ -13,11 +14,12 @@ const RECOVERY = { timeout: 25_000, interval: 50 };
 const FENCE = ['--min-replicas-to-write', '1', '--min-replicas-max-lag', '2'];
 
 /**
- * One writer a device, as fast as it can. `wrong` names what no reader may see: an acknowledged revision that is gone, or
- * one older than was acknowledged when the read began.
+ * One writer a device, as fast as it can. `wrong` names what no reader may see: a revision older than was acknowledged when
+ * the read began, or, where writes are settled as the service does, than was settled then.
  */
-function underLoad(writer: Store, reader: Store, names: readonly string[]) {
+function underLoad(writer: Store, reader: Store, names: readonly string[], settles = false) {
   const acknowledged = new Map<string, Revision>();
+  const settled = new Map<string, Revision>();
   const wrong: string[] = [];
   const counts = { written: 0, refused: 0, read: 0 };
   let over = false;
@@ -27,8 +29,14 @@ function underLoad(writer: Store, reader: Store, names: readonly string[]) {
       const before = record?.revision ?? NO_REVISION;
       const result = await writer.write(writeOf(device(name), before)).catch(() => undefined);
       if (result?.outcome === 'WRITTEN') {
-        acknowledged.set(name, result.revision);
+        const { revision } = result;
+        acknowledged.set(name, revision);
         counts.written += 1;
+        const settling = settles ? writer.settled(device(name), revision) : Promise.resolve();
+        await settling.then(
+          () => settled.set(name, revision),
+          () => undefined,
+        );
       } else {
         counts.refused += 1;
         await pause(20);
@@ -37,7 +45,7 @@ function underLoad(writer: Store, reader: Store, names: readonly string[]) {
   };
   const reading = async (name: string) => {
     while (!over) {
-      const least = acknowledged.get(name) ?? 0;
+      const least = settled.get(name) ?? 0;
       const seen = await reader.read(device(name)).catch(() => undefined);
       // A decision needs the lease at its moment.
       if (seen !== undefined && reader.lease.holds(device(name))) {
@@ -107,12 +115,38 @@ describe('a master with sentinels', () => {
     const replicas = sentinel.servers.filter((server) => server !== master);
     await expect.poll(() => writer.lease.holds(), RECOVERY).toBe(true);
     for (const replica of replicas) replica.signal('SIGSTOP');
-    await expect(writer.write(writeOf(device('e')))).rejects.toThrow(/0 of 1 Redis replicas|NOREPLICAS/);
-    await expect.poll(() => writer.lease.holds(), { timeout: 6_000 }).toBe(false);
-    for (const replica of replicas) replica.signal('SIGCONT');
+    try {
+      await expect(writer.write(writeOf(device('e')))).rejects.toThrow(/0 of [12] Redis replicas|NOREPLICAS/);
+      await expect.poll(() => writer.lease.holds(), { timeout: 6_000 }).toBe(false);
+    } finally {
+      for (const replica of replicas) replica.signal('SIGCONT');
+    }
     await expect.poll(() => writer.lease.holds(), RECOVERY).toBe(true);
     const again = async () => (await writer.write(writeOf(device('f')))).outcome;
     await expect.poll(() => again().catch(() => undefined), RECOVERY).toBe('WRITTEN');
+  }, 60_000);
+
+  test('a master is replaced by force while it works, and then killed: nothing is lost or stale', async () => {
+    const [writer, reader] = stores;
+    const old = await sentinel.master();
+    await expect.poll(() => stores.map((store) => store.lease.holds()), RECOVERY).toEqual([true, true]);
+    const load = underLoad(writer, reader, ['g', 'h', 'i', 'j'], true);
+    const reasons: unknown[] = [];
+    const log = (_: string, { reason }: Readonly<Record<string, unknown>>) => reasons.push(reason);
+    const { url } = sentinel;
+    const third = await openRedisStore({ url, keyring, clock: systemClock, random: systemRandom, log });
+    await expect.poll(() => load.counts.written, RECOVERY).toBeGreaterThan(50);
+    const next = await sentinel.forced();
+    const after = load.counts.written;
+    // The old one works on, and would go on to serve whoever stays.
+    await expect.poll(() => reasons, RECOVERY).toContain('the sentinels name another master');
+    await old.kill();
+    await expect.poll(() => load.counts.written, RECOVERY).toBeGreaterThan(after + 50);
+    await Promise.all([load.end(), third.close()]);
+    expect(next.port).not.toBe(old.port);
+    expect(load.counts.read).toBeGreaterThan(50);
+    expect(load.wrong).toEqual([]);
+    expect(await lost(reader, load.acknowledged)).toEqual([]);
   }, 60_000);
 });
 
@@ -163,6 +197,28 @@ describe('a Cluster', () => {
     expect(load.wrong).toEqual([]);
     expect(await lost(reader, load.acknowledged)).toEqual([]);
   }, 60_000);
+
+  test.each(['FORCE', 'TAKEOVER'] as const)(
+    'a replica takes over by %s while its primary works: nothing is lost or stale',
+    async (how) => {
+      const [writer, reader] = stores;
+      const slot = layout[0]?.slot ?? 0;
+      const old = await cluster.primaryOf(slot);
+      await untilReplicated(old, 1);
+      await expect.poll(() => stores.map((store) => store.lease.holds()), RECOVERY).toEqual([true, true]);
+      const load = underLoad(writer, reader, names);
+      await pause(300);
+      const next = await cluster.failover(old, how);
+      const during = load.counts.written;
+      await expect.poll(() => load.counts.written, RECOVERY).toBeGreaterThan(during + 100);
+      await expect.poll(() => stores.map((store) => store.lease.holds()), RECOVERY).toEqual([true, true]);
+      await load.end();
+      expect(next.port).not.toBe(old.port);
+      expect(load.wrong).toEqual([]);
+      expect(await lost(reader, load.acknowledged)).toEqual([]);
+    },
+    60_000,
+  );
 
   test('a primary is killed under load: only its shards lose their lease, and nothing is lost or stale', async () => {
     const [writer, reader] = stores;

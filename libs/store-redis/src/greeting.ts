@@ -22,6 +22,8 @@ export type Server = {
   readonly runId: string;
   /** How long after it was cut off from its replicas it, or one it replaced, goes on to take writes, ms. */
   readonly fenceMs: number;
+  /** Replicas that follow it. */
+  readonly attached: number;
   /** What makes it forget writes that it acknowledged. */
   readonly warnings: readonly string[];
 };
@@ -101,6 +103,7 @@ export async function greet(caller: Caller, { cluster, replicas }: Expectation):
   return {
     runId: fields.get('run_id') ?? '',
     fenceMs: maxLagS === undefined || replicas === 0 ? 0 : (maxLagS + LAG_MARGIN_S) * 1_000,
+    attached: Number(fields.get('connected_slaves') ?? 0),
     warnings: durabilityWarnings(info, appendfsync, replicas),
   };
 }

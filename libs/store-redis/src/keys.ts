@@ -21,6 +21,8 @@ export type ShardKeys = {
   readonly members: string;
   /** Hash of members that seem gone, with the token of who suspects them. */
   readonly suspects: string;
+  /** Written before a WAIT that is to speak of what others wrote; nobody reads it. */
+  readonly confirmed: string;
   /** Sorted set of the device ids, for pages in their order. */
   readonly ids: string;
   /** Sorted set of the devices that wait for their activation, by its deadline in ms. */
@@ -55,6 +57,7 @@ function keysOf(shard: number, shards: number): ShardKeys {
       log: key('log'),
       members: key('members'),
       suspects: key('suspects'),
+      confirmed: key('confirmed'),
       ids: key('ids'),
       overdue: key('overdue'),
     },

@@ -2,18 +2,22 @@ import type { Clock, Random } from '@latchkey/kernel';
 import { StoreUnavailable } from '@latchkey/store';
 import { addressText, type RedisAddress } from './address.ts';
 import { loadFunctions } from './functions.ts';
-import { type Expectation, greet, runIdOf, type Server, warn } from './greeting.ts';
+import { greet, runIdOf, type Server, warn } from './greeting.ts';
 import { Heart } from './heart.ts';
 import { recognise } from './identity.ts';
 import { channelOf } from './keys.ts';
 import { WAIT_MS } from './lease.ts';
 import { type Ending, Link, type Log } from './link.ts';
-import { Replication } from './replication.ts';
+import { LEAST_REPLICAS, Replication } from './replication.ts';
 import { openSession, type Session } from './session.ts';
 import type { Shard } from './shard.ts';
 
 /** What all nodes of a store share. */
-export type Surroundings = Expectation & {
+export type Surroundings = {
+  /** The servers are nodes of a Cluster. */
+  readonly cluster: boolean;
+  /** Replicas that must have a write; undefined: all that could take over. */
+  readonly replicas: number | undefined;
   readonly storeId: string;
   /** How many shards the store has. */
   readonly shardCount: number;
@@ -31,6 +35,10 @@ export type NodeOptions = {
   /** Where the server is now; asked at each attempt to connect. */
   readonly locate: () => Promise<RedisAddress>;
   readonly shards: readonly Shard[];
+  /** How many replicas must have a write, as of now. */
+  readonly required: () => number;
+  /** A server has been met that so many replicas follow. */
+  readonly met?: (attached: number) => void;
   /** A connection has ended, or was not made. */
   readonly failed?: () => void;
 };
@@ -99,15 +107,17 @@ async function connected(options: NodeOptions, around: Surroundings, life: Life)
   const address = await options.locate();
   const control = await openSession(address);
   try {
-    const server = await greet(control, around);
+    const { cluster, replicas = LEAST_REPLICAS } = around;
+    const server = await greet(control, { cluster, replicas });
     warn(addressText(address), server, around.log);
+    options.met?.(server.attached);
     await prepare(control, options.shards, around);
     const reading = await openReading(address, control, server);
     await followed(control, { server, shards: options.shards, around, life });
     return {
       control,
       reading,
-      replication: new Replication(control, around.replicas),
+      replication: new Replication(control, options.required),
       ended: control.ended,
       end: (reason) => control.end(reason),
     };

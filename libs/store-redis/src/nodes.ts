@@ -7,8 +7,8 @@ import { greet } from './greeting.ts';
 import { identify } from './identity.ts';
 import { CLUSTER_SHARDS, layoutOf, type ShardKeys } from './keys.ts';
 import { Node, type Surroundings } from './node.ts';
-import { Replication } from './replication.ts';
-import { masterLocator } from './sentinel.ts';
+import { LEAST_REPLICAS, Replication, requiredOf } from './replication.ts';
+import { locateMaster, MasterWatch, type Sentinels } from './sentinel.ts';
 import { openSession, type Session } from './session.ts';
 import type { Shard } from './shard.ts';
 
@@ -24,7 +24,8 @@ export type Introduced = {
 /** How to meet the servers. */
 export type Meeting = {
   readonly deployment: Deployment;
-  readonly replicas: number;
+  /** Replicas that must have a write; undefined: all that could take over. */
+  readonly replicas: number | undefined;
   /** Refuse servers whose settings put data at risk. */
   readonly strict: boolean;
   readonly random: Random;
@@ -44,7 +45,7 @@ export async function introduce(meeting: Meeting): Promise<Introduced> {
   const sessions = new Map<string, Session>();
   try {
     const callerOf = async ({ shard }: ShardKeys) => {
-      const address = view[shard];
+      const address = view[shard]?.address;
       if (address === undefined) throw new StoreUnavailable(`no server of the Redis Cluster has shard ${shard}`);
       const met = sessions.get(addressText(address)) ?? (await openSession(address));
       if (!sessions.has(addressText(address))) {
@@ -54,7 +55,9 @@ export async function introduce(meeting: Meeting): Promise<Introduced> {
       return met;
     };
     const { storeId, made } = await identify({ layout, callerOf, random });
-    if (made) await Promise.all([...sessions.values()].map((session) => new Replication(session, replicas).confirm()));
+    // At least, not all that could take over: a server without the store's identity is found out.
+    const required = () => replicas ?? LEAST_REPLICAS;
+    if (made) await Promise.all([...sessions.values()].map((session) => new Replication(session, required).confirm()));
     return { storeId, layout, deployment, view };
   } finally {
     for (const session of sessions.values()) session.end('introduced');
@@ -62,15 +65,18 @@ export async function introduce(meeting: Meeting): Promise<Introduced> {
 }
 
 async function whereabouts(deployment: Deployment, layout: readonly ShardKeys[]): Promise<View> {
-  if (deployment.kind === 'STANDALONE') return [deployment.address];
-  if (deployment.kind === 'SENTINEL') return [await masterLocator(deployment)()];
+  if (deployment.kind === 'STANDALONE') return [{ address: deployment.address, replicas: 0 }];
+  if (deployment.kind === 'SENTINEL') return [{ address: await locateMaster(deployment), replicas: 0 }];
   const slots = layout.map(({ slot }) => slot);
   return discover(deployment.seeds, slots);
 }
 
 async function meet(session: Session, address: RedisAddress, meeting: Meeting): Promise<void> {
   const { deployment, replicas, strict } = meeting;
-  const { warnings } = await greet(session, { cluster: deployment.kind === 'CLUSTER', replicas });
+  const { warnings } = await greet(session, {
+    cluster: deployment.kind === 'CLUSTER',
+    replicas: replicas ?? LEAST_REPLICAS,
+  });
   if (strict && warnings.length > 0) {
     throw new StoreUnavailable(`Redis at ${addressText(address)} is refused, being strict: ${warnings.join('; ')}`);
   }
@@ -81,10 +87,23 @@ async function meet(session: Session, address: RedisAddress, meeting: Meeting): 
 export function openNodes(introduced: Introduced, shards: readonly Shard[], around: Surroundings): Promise<Nodes> {
   const { deployment, view } = introduced;
   if (deployment.kind === 'CLUSTER') return Cluster.open({ seeds: deployment.seeds, shards, around }, view);
-  if (deployment.kind === 'SENTINEL') {
-    const where = `Redis master ${deployment.masterName}`;
-    return Node.open({ where, locate: masterLocator(deployment), shards }, around);
-  }
+  if (deployment.kind === 'SENTINEL') return openMaster(deployment, shards, around);
   const { address } = deployment;
-  return Node.open({ where: `Redis at ${addressText(address)}`, locate: async () => address, shards }, around);
+  const required = () => around.replicas ?? 0;
+  const where = `Redis at ${addressText(address)}`;
+  return Node.open({ where, locate: async () => address, shards, required }, around);
+}
+
+async function openMaster(sentinels: Sentinels, shards: readonly Shard[], around: Surroundings): Promise<Nodes> {
+  const watch = new MasterWatch(sentinels);
+  const where = `Redis master ${sentinels.masterName}`;
+  const required = () => requiredOf(around.replicas, watch.followers);
+  const met = (attached: number) => watch.met(attached);
+  const node = await Node.open({ where, locate: () => watch.locate(), shards, required, met }, around);
+  void watch.watch(node);
+  const close = () => {
+    watch.close();
+    node.close();
+  };
+  return { close };
 }

@@ -1,5 +1,5 @@
 import { type DeviceRecord, type DeviceState, dueAtMs, heldIn, type LastUses } from '@latchkey/credential';
-import type { CredentialId, DeviceId, Random } from '@latchkey/kernel';
+import { type CredentialId, type DeviceId, NO_REVISION, type Random } from '@latchkey/kernel';
 import {
   type Keyring,
   type Page,
@@ -16,7 +16,7 @@ import {
 } from '@latchkey/store';
 import type { RedisArgument } from 'redis';
 import { entryText } from './entry.ts';
-import { callReseal, callWrite } from './functions.ts';
+import { callReseal, callWrite, type WriteReply } from './functions.ts';
 import { keptKey, recordKey, replayKey, shardOf } from './keys.ts';
 import { idsPage, parseReplay, type Rows, replayContent } from './rows.ts';
 import type { Caller, Reply } from './session.ts';
@@ -29,8 +29,6 @@ const NONCE_BYTES = 9;
 export type Parts = {
   readonly storeId: string;
   readonly shards: readonly Shard[];
-  /** Replicas that must have a write. */
-  readonly replicas: number;
   readonly keyring: Keyring;
   readonly random: Random;
 };
@@ -94,7 +92,10 @@ export async function writeRecord(parts: Parts, write: Write): Promise<WriteResu
     if (reply.outcome === 'WRITTEN') await feed.wrote({ shard: keys.shard, position: reply.revision, ...change });
     return reply;
   };
-  const reply = await shard.write(({ control, replication }) => replication.confirmed(written(control)));
+  const reachedBy = (reply: WriteReply) => (reply.outcome === 'WRITTEN' ? reply.revision : NO_REVISION);
+  const reply = await shard.write(({ control, replication }) =>
+    replication.confirmedLog(shard.keys, written(control), reachedBy),
+  );
   if (reply.outcome === 'REPLAYED') return { outcome: 'REPLAYED', ...parseReplay(replay?.key ?? '', reply.replay) };
   return { outcome: reply.outcome, revision: reply.revision };
 }
@@ -114,9 +115,8 @@ export async function readReplay(parts: Parts, deviceId: DeviceId, key: string) 
 /** What `position` took away is accepted nowhere any more, and the replicas have all up to it. */
 export async function settle(parts: Parts, deviceId: DeviceId, position: number): Promise<void> {
   const shard = shardFor(parts, deviceId);
-  // A write that changed nothing may rest on one that too few replicas have.
-  const replicated = parts.replicas === 0 ? undefined : shard.read(({ replication }) => replication.confirm());
-  await Promise.all([shard.lease.settled(position), replicated]);
+  // A call that changed nothing may rest on a write that too few replicas have.
+  await Promise.all([shard.lease.settled(position), shard.replicated(position)]);
 }
 
 /** Keeps a value under a name if none is there. */

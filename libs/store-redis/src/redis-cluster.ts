@@ -19,8 +19,8 @@ export type RedisCluster = {
   readonly primaryOf: (slot: number) => Promise<RedisServer>;
   /** All primaries that work. */
   readonly primaries: () => Promise<readonly RedisServer[]>;
-  /** Has a primary hand its slots over to its replica, in order; answers the new primary. */
-  readonly failover: (primary: RedisServer) => Promise<RedisServer>;
+  /** Has a replica take its primary's place, unless forced by a handover in order; answers the new primary. */
+  readonly failover: (primary: RedisServer, how?: 'FORCE' | 'TAKEOVER') => Promise<RedisServer>;
   readonly stop: () => Promise<void>;
 };
 
@@ -109,7 +109,7 @@ export async function startRedisCluster(options: RedisClusterOptions = {}): Prom
     nodes,
     primaryOf: (slot) => until(`the primary of slot ${slot}`, () => ownerOf(nodes, slot)),
     primaries,
-    failover: (primary) => handedOver(nodes, primary),
+    failover: (primary, how) => handedOver(nodes, primary, how),
     stop: async () => {
       await Promise.all(nodes.map((node) => node.stop()));
     },
@@ -127,12 +127,12 @@ async function ownerOf(nodes: readonly RedisServer[], slot: number): Promise<Red
   return undefined;
 }
 
-async function handedOver(nodes: readonly RedisServer[], primary: RedisServer): Promise<RedisServer> {
+async function handedOver(nodes: readonly RedisServer[], primary: RedisServer, how?: string): Promise<RedisServer> {
   const rows = await rowsAt(primary);
   const own = rows.find(({ flags }) => flags.includes('myself'));
   const replica = nodes.find(({ port }) => rows.some((row) => row.of === own?.id && row.port === port));
   if (replica === undefined) throw new Error(`port ${primary.port} has no replica`);
-  await command(replica, 'CLUSTER', 'FAILOVER');
+  await command(replica, 'CLUSTER', 'FAILOVER', ...(how === undefined ? [] : [how]));
   const isDone = async () => {
     const role = await command(replica, 'ROLE');
     return Array.isArray(role) && String(role[0]) === 'master' ? replica : undefined;

@@ -20,6 +20,8 @@ export type RedisSentinel = {
   readonly master: () => Promise<RedisServer>;
   /** Kills the master, and answers the next one once all sentinels name it. The killed one is not started again. */
   readonly failover: () => Promise<RedisServer>;
+  /** Has a sentinel replace the master while it works; answers the next one once all sentinels name it. */
+  readonly forced: () => Promise<RedisServer>;
   readonly stop: () => Promise<void>;
 };
 
@@ -71,6 +73,11 @@ export async function startRedisSentinel(options: RedisSentinelOptions = {}): Pr
   const sentinels = await Promise.all(Array.from({ length: SENTINELS }, () => startSentinel(first.port, downAfterMs)));
   await Promise.all(sentinels.map((sentinel) => until('sentinels that know each other', () => isComplete(sentinel))));
   const master = () => until('a master', () => namedMaster(sentinels, servers));
+  const after = (old: RedisServer) =>
+    until('the next master', async () => {
+      const named = await namedMaster(sentinels, servers);
+      return named === old ? undefined : named;
+    });
   return {
     url: `redis-sentinel://${sentinels.map(({ port }) => `127.0.0.1:${port}`).join(',')}/latchkey`,
     servers,
@@ -79,11 +86,15 @@ export async function startRedisSentinel(options: RedisSentinelOptions = {}): Pr
     failover: async () => {
       const old = await master();
       await old.kill();
-      const next = async () => {
-        const named = await namedMaster(sentinels, servers);
-        return named === old ? undefined : named;
-      };
-      return until('the next master', next);
+      return after(old);
+    },
+    forced: async () => {
+      const old = await master();
+      const [sentinel] = sentinels;
+      if (sentinel === undefined) throw new Error('no sentinel');
+      // Refused while one sees the replicas as they were before an earlier failover.
+      await until('a failover that begins', () => command(sentinel, 'SENTINEL', 'FAILOVER', 'latchkey'));
+      return after(old);
     },
     stop: async () => {
       await Promise.all([...sentinels, ...servers].map((server) => server.stop()));

@@ -38,7 +38,10 @@ export type RedisStoreOptions = {
   readonly keyring: Keyring;
   readonly clock: Clock;
   readonly random: Random;
-  /** Replicas that must have a write before it is acknowledged; unless given, 1 with Sentinel and Cluster, else 0. */
+  /**
+   * Replicas that must have a write before it is acknowledged; unless given, none of a single Redis, and with Sentinel
+   * and Cluster all that could take over, at least 1.
+   */
   readonly replicas?: number;
   /** Refuse to open when settings of a server put data at risk; otherwise they are only logged. */
   readonly strict?: boolean;
@@ -54,7 +57,7 @@ export type RedisStoreOptions = {
 export async function openRedisStore(options: RedisStoreOptions): Promise<Store> {
   const { url, keyring, clock, random, strict = false, log = () => {} } = options;
   const deployment = parseDeployment(url);
-  const replicas = options.replicas ?? (deployment.kind === 'STANDALONE' ? 0 : 1);
+  const replicas = options.replicas ?? (deployment.kind === 'STANDALONE' ? 0 : undefined);
   const introduced = await introduce({ deployment, replicas, strict, random });
   const { storeId, layout } = introduced;
   const shards = layout.map((keys) => new Shard(keys, clock));
@@ -62,7 +65,7 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<Store>
   const cluster = deployment.kind === 'CLUSTER';
   const around = { cluster, replicas, storeId, shardCount: shards.length, replica, clock, random, log };
   const nodes = await openNodes(introduced, shards, around);
-  return storeOf({ storeId, shards, replicas, keyring, random, nodes, replica });
+  return storeOf({ storeId, shards, keyring, random, nodes, replica });
 }
 
 function bounded(limit: number): number {

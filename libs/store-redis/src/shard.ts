@@ -76,6 +76,17 @@ export class Shard {
     return this.#run(step, ({ mayBeDone }) => !mayBeDone);
   }
 
+  /** Waits until the replicas of Redis have the log up to a position, whoever wrote it. Rejects with a StoreUnavailable. */
+  async replicated(position: number): Promise<void> {
+    const asked = await this.write(({ replication }) => replication.confirmUpTo(this.keys, position));
+    // What is in the log is pushed before the reply: a server that has taken over may not have it.
+    if (asked && this.feed.place.position < position) {
+      throw new StoreUnavailable(
+        `the log of Redis does not reach ${position} any more: the change is lost, or in doubt`,
+      );
+    }
+  }
+
   /** A step begins anew for as long as a reply may take; so it ends within twice that time. */
   async #run<T>(step: (connection: Connection) => Promise<T>, repeats: (lost: ConnectionLost) => boolean): Promise<T> {
     const endMs = this.#clock.monotonic() + REPLY_DEADLINE_MS;

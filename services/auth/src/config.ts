@@ -89,7 +89,7 @@ export function readConfig(argv: readonly string[], sealingKeys: string | undefi
     .addOption(
       numberOption(
         '--redis-replicas <n>',
-        'Redis replicas that must have a write before it is acknowledged (default: 1 with sentinels or a Cluster, else 0)',
+        'Redis replicas that must have a write before it is acknowledged (default: with sentinels or a Cluster all that could take over, at least 1, else 0)',
         { fallback: 0, min: 0, max: MAX_REDIS_REPLICAS },
       ).default(undefined),
     )

@@ -58,9 +58,7 @@ export async function startStandalone(): Promise<StoreServers> {
 
 async function startWithSentinels(): Promise<StoreServers> {
   const options = { downAfterMs: DOWN_AFTER_MS, args: FENCE };
-  const { sentinels, servers, master, failover, stop } = await startRedisSentinel(options);
-  // Not SENTINEL FAILOVER: it promotes beside a master that works on, whose other replica still acknowledges writes that
-  // are then lost.
+  const { sentinels, servers, master, failover, forced, stop } = await startRedisSentinel(options);
   const takeover = async () => {
     const old = await master();
     await failover();
@@ -73,7 +71,10 @@ async function startWithSentinels(): Promise<StoreServers> {
     // These servers have no configuration file, so one that was promoted forgets it when it starts again: it may only do
     // so once another is master.
     restart: takeover,
-    failover: takeover,
+    // The old master works on until it is told.
+    failover: async () => {
+      await forced();
+    },
     stop,
   };
 }
