@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { type LimitFlags, type Limits, limitOptions, limitsOf } from '@latchkey/gateway-kit';
 import {
   type Address,
   addressesOption,
@@ -6,7 +7,6 @@ import {
   formatAddress,
   isLoopback,
   type LogLevel,
-  numberOption,
   requireLoopback,
   SettingsError,
   serviceCommand,
@@ -22,18 +22,17 @@ export type Config = {
   /** The replicas of the auth service. */
   readonly auth: readonly Address[];
   readonly metrics: Address;
-  readonly maxConnections: number;
+  readonly limits: Limits;
   readonly logLevel: LogLevel;
 };
 
-type Flags = {
+type Flags = LimitFlags & {
   mqtt: Address;
   mqtts: Address;
   tlsCert?: string;
   tlsKey?: string;
   auth: readonly Address[];
   metrics: Address;
-  maxConnections: number;
   insecureListen: boolean;
   logLevel: LogLevel;
 };
@@ -66,18 +65,12 @@ export function readConfig(argv: readonly string[]): Config {
         'LATCHKEY_MQTT_METRICS',
       ),
     )
-    .addOption(
-      numberOption('--max-connections <n>', 'open connections of each listener', {
-        fallback: 100_000,
-        min: 1,
-        max: 10_000_000,
-      }).env('LATCHKEY_MAX_CONNECTIONS'),
-    )
     .option(
       '--insecure-listen',
       'allow metrics that other machines can reach, and an auth service on another one',
       false,
     );
+  for (const option of limitOptions()) command.addOption(option);
   command.parse(argv, { from: 'user' });
   return fromFlags(command.opts<Flags>(), command.getOptionValueSource('mqtts') !== 'default');
 }
@@ -91,8 +84,8 @@ function fromFlags(flags: Flags, mqttsGiven: boolean): Config {
         'use a loopback address, or say --insecure-listen if the network itself is closed',
     );
   }
-  const { mqtt, auth, metrics, maxConnections, logLevel } = flags;
-  return { mqtt, mqtts: tlsListener(flags, mqttsGiven), auth, metrics, maxConnections, logLevel };
+  const { mqtt, auth, metrics, logLevel } = flags;
+  return { mqtt, mqtts: tlsListener(flags, mqttsGiven), auth, metrics, limits: limitsOf(flags), logLevel };
 }
 
 function tlsListener({ mqtts, tlsCert, tlsKey }: Flags, mqttsGiven: boolean): Config['mqtts'] {
