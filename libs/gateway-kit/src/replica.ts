@@ -4,9 +4,10 @@ import { Client, type ClientReadableStream, credentials, status } from '@grpc/gr
 import type { Clock, Random } from '@latchkey/kernel';
 import { Health, HealthCheckRequestSchema, HealthCheckResponse_ServingStatus } from '@latchkey/protocol/health';
 import { AuthenticationService, type WatchChangesRequest, type WatchChangesResponse } from '@latchkey/protocol/v1';
-import { serverStream, type UnaryMethod, unaryMethod } from '@latchkey/rpc';
+import { bidiStream, serverStream, type UnaryMethod, unaryMethod } from '@latchkey/rpc';
 import { type Address, formatAddress } from '@latchkey/runtime';
 import { Backoff } from './backoff.ts';
+import { type Ask, QuestionStream } from './question-stream.ts';
 import { statusOf } from './status.ts';
 
 /** Reconnects begin fast, for a restarted service, and never wait longer than a device does. grpc-js spreads them. */
@@ -24,10 +25,7 @@ const CHECK_INTERVAL_MS = 1_000;
 const CHECK_DEADLINE_MS = 2_000;
 
 const METHODS = AuthenticationService.method;
-type Unary<M extends 'authenticate' | 'checkSessions'> = UnaryMethod<
-  (typeof METHODS)[M]['input'],
-  (typeof METHODS)[M]['output']
->;
+type CheckSessions = UnaryMethod<typeof METHODS.checkSessions.input, typeof METHODS.checkSessions.output>;
 
 /** What a replica is made of. */
 export type ReplicaOptions = {
@@ -44,11 +42,13 @@ export type ReplicaOptions = {
  */
 export class Replica {
   readonly name: string;
-  readonly authenticate: Unary<'authenticate'>;
-  readonly checkSessions: Unary<'checkSessions'>;
+  /** Asks with others in one message; call by call where the service knows no stream. */
+  readonly authenticate: Ask;
+  readonly checkSessions: CheckSessions;
   /** Questions that it is asked at this moment. */
   inFlight = 0;
   readonly #client: Client;
+  readonly #questions: QuestionStream;
   readonly #changed: (replica: Replica) => void;
   readonly #check: () => Promise<boolean>;
   readonly #backoff: Backoff;
@@ -69,7 +69,12 @@ export class Replica {
     });
     this.#changed = changed;
     this.#backoff = new Backoff(random);
-    this.authenticate = unaryMethod(this.#client, METHODS.authenticate, clock.now);
+    this.#questions = new QuestionStream({
+      open: () => bidiStream(this.#client, METHODS.authenticateStream),
+      unary: unaryMethod(this.#client, METHODS.authenticate, clock.now),
+      monotonic: clock.monotonic,
+    });
+    this.authenticate = this.#questions.ask;
     this.checkSessions = unaryMethod(this.#client, METHODS.checkSessions, clock.now);
     this.#check = healthCheck(this.#client, clock);
   }
@@ -100,6 +105,7 @@ export class Replica {
   /** Ends every call that is open. */
   close(): void {
     this.#stop.abort();
+    this.#questions.close();
     this.#client.close();
   }
 

@@ -1,9 +1,12 @@
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
-import { Server, ServerCredentials, type ServerWritableStream, status } from '@grpc/grpc-js';
+import { Server, ServerCredentials, type ServerDuplexStream, type ServerWritableStream, status } from '@grpc/grpc-js';
 import { systemClock } from '@latchkey/kernel';
 import {
   type AuthenticateRequest,
   AuthenticateResponseSchema,
+  type AuthenticateStreamRequest,
+  type AuthenticateStreamResponse,
+  AuthenticateStreamResponseSchema,
   AuthenticationService,
   type ChangeSchema,
   type CheckSessionsRequest,
@@ -19,6 +22,8 @@ import { addHealth, addService, type HealthSwitch, RpcError } from '@latchkey/rp
 /** What a table says of an attempt. */
 export type TableAnswer = MessageInitShape<typeof AuthenticateResponseSchema>;
 
+type Asker = ServerDuplexStream<AuthenticateStreamRequest, AuthenticateStreamResponse>;
+type AnswerResult = { case: 'decision'; value: TableAnswer } | { case: 'noDecision'; value: number };
 type Watcher = ServerWritableStream<WatchChangesRequest, WatchChangesResponse>;
 type WatchEvent = NonNullable<MessageInitShape<typeof WatchChangesResponseSchema>['event']>;
 
@@ -45,7 +50,11 @@ export class TableAuth {
   check:
     | ((request: CheckSessionsRequest) => readonly SessionStanding[] | Promise<readonly SessionStanding[]>)
     | undefined;
-  /** False: open streams fall silent. */
+  /** False: it knows no AuthenticateStream, as a service of an older version. */
+  streaming = true;
+  /** The number of questions in each message of a stream, in their order. */
+  readonly batches: number[] = [];
+  /** False: open streams of changes fall silent. */
   beating = true;
   /** False: a cursor is refused. */
   readsCursors = true;
@@ -66,6 +75,7 @@ export class TableAuth {
       AuthenticationService,
       {
         authenticate: async (request) => create(AuthenticateResponseSchema, await this.answer(request)),
+        authenticateStream: (call) => this.#answer(call),
         checkSessions: async (request) => {
           if (this.check === undefined) throw new RpcError(status.UNIMPLEMENTED, 'not served');
           return create(CheckSessionsResponseSchema, { standings: [...(await this.check(request))] });
@@ -114,6 +124,28 @@ export class TableAuth {
   publish(event: WatchEvent): void {
     this.#events.push(event);
     for (const call of this.#watchers) this.#write(call, this.#events.length, event);
+  }
+
+  #answer(call: Asker): void {
+    if (!this.streaming) throw new RpcError(status.UNIMPLEMENTED, 'not served');
+    call.on('data', ({ questions }: AuthenticateStreamRequest) => {
+      this.batches.push(questions.length);
+      for (const { number, attempt } of questions) {
+        const say = (result: AnswerResult) =>
+          call.write(create(AuthenticateStreamResponseSchema, { answers: [{ number, result }] }));
+        void this.#decide(attempt).then(say);
+      }
+    });
+    call.on('end', () => call.end());
+  }
+
+  async #decide(attempt: AuthenticateRequest | undefined): Promise<AnswerResult> {
+    try {
+      if (attempt === undefined) throw new RpcError(status.INVALID_ARGUMENT, 'no attempt');
+      return { case: 'decision', value: await this.answer(attempt) };
+    } catch (error) {
+      return { case: 'noDecision', value: error instanceof RpcError ? error.code : status.INTERNAL };
+    }
   }
 
   #watch(cursor: string, call: Watcher): void {
