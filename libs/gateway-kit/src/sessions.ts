@@ -4,10 +4,9 @@ import type { RecentClosings } from './recent-closings.ts';
 
 /**
  * Why a session was closed from this side: a change ended all sessions of the device or those of one credential, a check
- * after lost changes said so or could not be had, another link of the device took its place, or the grant's time ran out,
- * or the gateway stops.
+ * after lost changes said so or could not be had, another link of the device took its place, or the grant's time ran out.
  */
-export type CloseCause = 'DEVICE' | 'CREDENTIAL' | 'CHECKED' | 'UNCHECKED' | 'REPLACED' | 'EXPIRED' | 'STOPPING';
+export type CloseCause = 'DEVICE' | 'CREDENTIAL' | 'CHECKED' | 'UNCHECKED' | 'REPLACED' | 'EXPIRED';
 
 /** A device's open link and the grant it rests on. */
 export type Session = {

@@ -1,4 +1,3 @@
-export { type Allowance, isLeft, spendOne } from './allowance.ts';
 export { assertNever } from './assert.ts';
 export { type Clock, systemClock } from './clock.ts';
 export {

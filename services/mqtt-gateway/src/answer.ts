@@ -8,8 +8,17 @@ export type EdgeRefusal = 'KEEPALIVE' | 'CLIENT_ID' | 'CREDENTIALS' | 'AUTH_METH
 /** Any outcome but a grant. */
 export type Refusal = Exclude<Decision, Grant> | { readonly decision: 'REFUSED'; readonly why: EdgeRefusal };
 
+/**
+ * Why a granted link did not come about: the broker behind the gateway cannot be reached, does not answer in time, closes
+ * or answers what is no CONNACK, refuses the gateway, or does not speak the device's version of MQTT.
+ */
+export type UpstreamFailure = 'UNREACHABLE' | 'DEADLINE' | 'NO_CONNACK' | 'REFUSED' | 'VERSION';
+
 /** How CONNACK says it: the return code of MQTT 3.1 and 3.1.1, the reason code of MQTT 5. */
-export type Connack = { readonly mqtt3: 2 | 3 | 4 | 5; readonly mqtt5: number };
+export type Connack = { readonly mqtt3: 1 | 2 | 3 | 4 | 5; readonly mqtt5: number };
+
+/** The answer to a version of MQTT that is not spoken. */
+export const BAD_VERSION: Connack = { mqtt3: 1, mqtt5: 0x84 };
 
 const BAD_CLIENT_ID: Connack = { mqtt3: 2, mqtt5: 0x85 };
 const BAD_KEEPALIVE: Connack = { mqtt3: 2, mqtt5: 0x82 };
@@ -28,6 +37,22 @@ export function answerTo(refusal: Refusal): Connack {
       return NOT_AVAILABLE;
     case 'DENIED':
       return answerToDenial(refusal.reason);
+  }
+}
+
+/**
+ * The answer to a device that was granted and whose link to the broker did not come about. A broker's refusal is never
+ * passed on: it judges the gateway's login, and a device must not take it for its own.
+ */
+export function answerToUpstream(failure: UpstreamFailure): Connack {
+  switch (failure) {
+    case 'VERSION':
+      return BAD_VERSION;
+    case 'UNREACHABLE':
+    case 'DEADLINE':
+    case 'NO_CONNACK':
+    case 'REFUSED':
+      return NOT_AVAILABLE;
   }
 }
 

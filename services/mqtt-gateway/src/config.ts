@@ -1,5 +1,3 @@
-import { readFileSync } from 'node:fs';
-import { type LimitFlags, type Limits, limitOptions, limitsOf } from '@latchkey/gateway-kit';
 import {
   type Address,
   addressesOption,
@@ -7,11 +5,15 @@ import {
   formatAddress,
   isLoopback,
   type LogLevel,
+  numberOption,
   requireLoopback,
   SettingsError,
   serviceCommand,
 } from '@latchkey/runtime';
 import { Option } from 'commander';
+import { readFileOf } from './files.ts';
+import { addUpstreamOptions, readUpstream, type UpstreamFlags } from './front-door/config.ts';
+import type { UpstreamConfig } from './front-door/upstream.ts';
 import type { TlsIdentity } from './listener.ts';
 
 /** All that an operator can set. */
@@ -21,27 +23,30 @@ export type Config = {
   readonly mqtts: { readonly address: Address; readonly identity: TlsIdentity } | undefined;
   /** The replicas of the auth service. */
   readonly auth: readonly Address[];
+  /** Undefined: the broker in this process. */
+  readonly upstream: UpstreamConfig | undefined;
   readonly metrics: Address;
-  readonly limits: Limits;
+  readonly maxConnections: number;
   readonly logLevel: LogLevel;
 };
 
-type Flags = LimitFlags & {
+type Flags = UpstreamFlags & {
   mqtt: Address;
   mqtts: Address;
   tlsCert?: string;
   tlsKey?: string;
   auth: readonly Address[];
   metrics: Address;
+  maxConnections: number;
   insecureListen: boolean;
   logLevel: LogLevel;
 };
 
 /**
  * Reads the command line, and what of it the environment holds instead. Exits with help on --help and on unknown options;
- * throws a SettingsError.
+ * throws a SettingsError. `upstreamPassword` is the environment's own.
  */
-export function readConfig(argv: readonly string[]): Config {
+export function readConfig(argv: readonly string[], upstreamPassword?: string): Config {
   const command = serviceCommand('latchkey-mqtt-gateway', 'Lets devices in over MQTT.')
     .addOption(addressOption('--mqtt <address>', 'listener for plain MQTT', '127.0.0.1:1883').env('LATCHKEY_MQTT'))
     .addOption(
@@ -65,17 +70,25 @@ export function readConfig(argv: readonly string[]): Config {
         'LATCHKEY_MQTT_METRICS',
       ),
     )
+    .addOption(
+      numberOption('--max-connections <n>', 'open connections of each listener', {
+        fallback: 100_000,
+        min: 1,
+        max: 10_000_000,
+      }).env('LATCHKEY_MAX_CONNECTIONS'),
+    )
     .option(
       '--insecure-listen',
       'allow metrics that other machines can reach, and an auth service on another one',
       false,
     );
-  for (const option of limitOptions()) command.addOption(option);
-  command.parse(argv, { from: 'user' });
-  return fromFlags(command.opts<Flags>(), command.getOptionValueSource('mqtts') !== 'default');
+  addUpstreamOptions(command).parse(argv, { from: 'user' });
+  const flags = command.opts<Flags>();
+  const upstream = readUpstream(flags, upstreamPassword);
+  return { ...fromFlags(flags, command.getOptionValueSource('mqtts') !== 'default'), upstream };
 }
 
-function fromFlags(flags: Flags, mqttsGiven: boolean): Config {
+function fromFlags(flags: Flags, mqttsGiven: boolean): Omit<Config, 'upstream'> {
   requireLoopback('--metrics', flags.metrics, flags.insecureListen);
   const outside = flags.auth.find(({ host }) => !isLoopback(host));
   if (!flags.insecureListen && outside !== undefined) {
@@ -84,25 +97,19 @@ function fromFlags(flags: Flags, mqttsGiven: boolean): Config {
         'use a loopback address, or say --insecure-listen if the network itself is closed',
     );
   }
-  const { mqtt, auth, metrics, logLevel } = flags;
-  return { mqtt, mqtts: tlsListener(flags, mqttsGiven), auth, metrics, limits: limitsOf(flags), logLevel };
+  const { mqtt, auth, metrics, maxConnections, logLevel } = flags;
+  return { mqtt, mqtts: tlsListener(flags, mqttsGiven), auth, metrics, maxConnections, logLevel };
 }
 
 function tlsListener({ mqtts, tlsCert, tlsKey }: Flags, mqttsGiven: boolean): Config['mqtts'] {
   if (tlsCert !== undefined && tlsKey !== undefined) {
-    return { address: mqtts, identity: { cert: read('--tls-cert', tlsCert), key: read('--tls-key', tlsKey) } };
+    return {
+      address: mqtts,
+      identity: { cert: readFileOf('--tls-cert', tlsCert), key: readFileOf('--tls-key', tlsKey) },
+    };
   }
   if (tlsCert !== undefined || tlsKey !== undefined || mqttsGiven) {
     throw new SettingsError('the TLS listener needs both --tls-cert and --tls-key');
   }
   return undefined;
-}
-
-function read(flag: string, path: string): Buffer {
-  try {
-    return readFileSync(path);
-  } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error';
-    throw new SettingsError(`${flag} ${path} cannot be read (${code})`, { cause: error });
-  }
 }

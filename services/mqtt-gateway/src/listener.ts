@@ -1,7 +1,7 @@
 import { constants } from 'node:crypto';
 import { createServer, type Server, type Socket } from 'node:net';
 import { createServer as createTlsServer, TLSSocket } from 'node:tls';
-import { type ConnectionLimits, listenOn } from '@latchkey/gateway-kit';
+import { listenOn } from '@latchkey/gateway-kit';
 import type { Address, Log } from '@latchkey/runtime';
 import {
   type Breach,
@@ -52,8 +52,8 @@ export type ListenerOptions = {
   readonly mqtt: Address;
   /** Undefined: no TLS listener. */
   readonly mqtts: { readonly address: Address; readonly identity: TlsIdentity } | undefined;
-  /** Who may connect. */
-  readonly connections: Pick<ConnectionLimits, 'enter'>;
+  /** Open connections of each listener; what comes over it is closed at once. */
+  readonly maxConnections: number;
   readonly accept: Door['accept'];
   readonly log: Log;
 };
@@ -62,8 +62,8 @@ export type ListenerOptions = {
 export type Listeners = {
   readonly mqtt: Address;
   readonly mqtts: Address | undefined;
-  /** Takes no more connections, waits for `drained`, ends those that are still open, and cuts off what is left after 3 s. */
-  readonly stop: (drained: () => Promise<void>) => Promise<void>;
+  /** Takes no more connections, ends those that are open, and cuts off what is left after 3 s. */
+  readonly stop: () => Promise<void>;
 };
 
 /** Opens the listeners for plain MQTT and for MQTT over TLS. Rejects with a SettingsError. */
@@ -78,29 +78,24 @@ export async function openListeners(options: ListenerOptions): Promise<Listeners
     socket.once('close', () => links.delete(socket));
     socket.on('data', guard(socket, reins, log)); // after the reader: it watches what is read and pulls nothing itself
   };
-  const servers: Server[] = [];
-  const stop: Listeners['stop'] = (drained) => drain({ servers, links, connections, drained });
-  const listen = async (flag: string, address: Address, next: (socket: Socket) => void) => {
-    const server = createServer({ noDelay: true }, (socket) => {
-      const leave = options.connections.enter(sourceOf(socket));
-      if (leave === undefined) return socket.resetAndDestroy(); // nothing of it stays behind in the kernel either
-      socket.once('close', leave);
-      track(connections, socket);
-      next(socket);
-    });
-    servers.push(server);
+  const plain = createServer({ noDelay: true }, accept);
+  const servers: Server[] = [plain];
+  const stop = () => drain(servers, links, connections);
+  const listen = async (server: Server, flag: string, address: Address) => {
+    server.maxConnections = options.maxConnections;
+    server.on('connection', (socket) => track(connections, socket));
     const bound = await listenOn(server, flag, address);
     server.on('error', (error) => log.error({ err: error, flag }, 'a listener failed'));
     return bound;
   };
   try {
-    const mqtt = await listen('--mqtt', options.mqtt, accept);
+    const mqtt = await listen(plain, '--mqtt', options.mqtt);
     if (mqtts === undefined) return { mqtt, mqtts: undefined, stop };
     const tls = tlsServer(mqtts.identity, log).on('secureConnection', accept);
-    const secured = await listen('--mqtts', mqtts.address, (socket) => tls.emit('connection', socket));
-    return { mqtt, mqtts: secured, stop };
+    servers.push(tls);
+    return { mqtt, mqtts: await listen(tls, '--mqtts', mqtts.address), stop };
   } catch (error) {
-    await stop(() => Promise.resolve());
+    await stop();
     throw error;
   }
 }
@@ -122,19 +117,15 @@ function tlsServer({ cert, key }: TlsIdentity, log: Log) {
   return server.on('tlsClientError', (error) => log.debug({ err: error }, 'a TLS handshake failed'));
 }
 
-type Draining = {
-  readonly servers: readonly Server[];
-  readonly links: ReadonlyMap<Socket, Reins | undefined>;
-  readonly connections: ReadonlySet<Socket>;
-  readonly drained: () => Promise<void>;
-};
-
 /** Ends links, so that what was written to them still goes out, and destroys the connections that do not end. */
-async function drain({ servers, links, connections, drained }: Draining): Promise<void> {
+async function drain(
+  servers: readonly Server[],
+  links: ReadonlyMap<Socket, Reins | undefined>,
+  connections: ReadonlySet<Socket>,
+): Promise<void> {
   const closed = servers
     .filter((server) => server.listening)
     .map((server) => new Promise<void>((resolve) => server.close(() => resolve())));
-  await drained();
   for (const [link, reins] of links) reins === undefined ? link.end() : reins.dismiss();
   const cut = setTimeout(() => {
     for (const connection of connections) connection.destroy();

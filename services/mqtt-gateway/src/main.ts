@@ -3,7 +3,7 @@ import { readConfig } from './config.ts';
 import { startMqttGateway } from './wire.ts';
 
 try {
-  const config = readConfig(process.argv.slice(2));
+  const config = readConfig(process.argv.slice(2), process.env['LATCHKEY_UPSTREAM_PASSWORD']);
   const log = createLog({ service: 'mqtt-gateway', level: config.logLevel });
   await runService(log, () => startMqttGateway(config, log));
 } catch (error) {

@@ -1,6 +1,9 @@
 /** First byte of CONNECT: type 1, flags 0 [MQTT-2.2.2-1]. */
 export const CONNECT_BYTE = 0x10;
 
+/** First byte of CONNACK: type 2, flags 0. */
+export const CONNACK_BYTE = 0x20;
+
 /** Client id, user name and password take less than 1 KiB; the rest is room for a will and for properties. */
 export const MAX_CONNECT_BYTES = 65_536;
 

@@ -1,20 +1,14 @@
 import { execFile } from 'node:child_process';
 import { createHmac } from 'node:crypto';
-import type { Limits } from '@latchkey/gateway-kit';
 import { granted, TableAuth } from '@latchkey/gateway-kit/testing';
 import { createLog, parseAddress } from '@latchkey/runtime';
 import { connect, type IClientOptions, type MqttClient } from 'mqtt';
 import { vi } from 'vitest';
+import type { UpstreamConfig } from './front-door/upstream.ts';
 import type { TlsIdentity } from './listener.ts';
 import { type Deadlines, startMqttGateway } from './wire.ts';
 
 const STAMP = '2025041401';
-
-/** Wide enough for any test that is not about them. */
-const LIMITS: Limits = {
-  ...{ connections: 1_000, sourceConnections: 1_000, sourceRate: 1_000, decisions: 1_000 },
-  ...{ loopDelayMs: 0, drainMs: 200 },
-};
 
 /** A gateway with an auth service of its own, for a test. */
 export type Bench = {
@@ -33,7 +27,8 @@ export async function startBench(
     readonly identity?: TlsIdentity;
     readonly absent?: boolean;
     readonly deadlines?: Deadlines;
-    readonly limits?: Partial<Limits>;
+    readonly maxConnections?: number;
+    readonly upstream?: UpstreamConfig;
   } = {},
 ): Promise<Bench> {
   const table = new TableAuth();
@@ -43,10 +38,9 @@ export async function startBench(
   const free = { host: '127.0.0.1', port: 0 };
   const logged: string[] = [];
   const log = createLog({ service: 'test', level: 'debug', to: { write: (line) => void logged.push(line) } });
-  const { identity } = options;
-  const limits = { ...LIMITS, ...options.limits };
+  const { identity, maxConnections = 1000, upstream } = options;
   const mqtts = identity && { address: free, identity };
-  const config = { mqtt: free, mqtts, auth: [{ ...free, port: authPort }], metrics: free, limits };
+  const config = { mqtt: free, mqtts, auth: [{ ...free, port: authPort }], upstream, metrics: free, maxConnections };
   const gateway = await startMqttGateway({ ...config, logLevel: 'debug' }, log, options.deadlines);
   const portOf = (name: string) => parseAddress(String(gateway.ready[name] ?? '0')).port;
   const url = (path: string) => `http://127.0.0.1:${portOf('metrics')}${path}`;

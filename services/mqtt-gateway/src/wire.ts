@@ -1,37 +1,69 @@
 import { createSecureContext } from 'node:tls';
-import { listenOn, openGateway } from '@latchkey/gateway-kit';
-import { systemClock } from '@latchkey/kernel';
+import {
+  ChangeWatcher,
+  connectAuth,
+  gatewayMetrics,
+  listenOn,
+  metricsListener,
+  RecentClosings,
+  SessionTable,
+} from '@latchkey/gateway-kit';
+import { systemClock, systemRandom } from '@latchkey/kernel';
 import { createRegistry, formatAddress, isLoopback, type Log, type Running, SettingsError } from '@latchkey/runtime';
 import { createAdmission } from './admit.ts';
 import type { Config } from './config.ts';
 import { openEmbedded } from './embedded/embedded.ts';
+import { openFrontDoor } from './front-door/front-door.ts';
 import { openListeners } from './listener.ts';
 
 /** CONNECT must arrive within: a device sends it at once, and a slow network delays it by seconds. */
 const CONNECT_DEADLINE_MS = 10_000;
 
+const clock = systemClock;
+const random = systemRandom;
+
 /** What a test may shorten. */
-export type Deadlines = { readonly connectMs?: number; readonly decisionMs?: number };
+export type Deadlines = { readonly connectMs?: number; readonly decisionMs?: number; readonly upstreamMs?: number };
 
 /** Builds the MQTT gateway from top to bottom and starts it. Rejects with a SettingsError when the settings cannot be. */
 export async function startMqttGateway(config: Config, log: Log, deadlines: Deadlines = {}): Promise<Running> {
   checkIdentity(config);
   const registry = createRegistry('mqtt-gateway');
-  const { limits } = config;
-  const { decisionMs, connectMs = CONNECT_DEADLINE_MS } = deadlines;
-  const gateway = openGateway({ registry, auth: config.auth, limits, log, decisionMs });
-  const { connections, sessions } = gateway;
-  const admit = createAdmission({ ...gateway, clock: systemClock, log });
-  const { monotonic } = systemClock;
-  const door = openEmbedded({ admit, sessions, registry, connectMs, monotonic, log });
+  const { monotonic } = clock;
+  const metrics = gatewayMetrics(registry, { sessionsOpen: () => sessions.size, monotonic });
+  const closings = new RecentClosings(monotonic);
+  const sessions = new SessionTable({ closings, metrics, log });
+  const { decisionMs } = deadlines;
+  const auth = connectAuth({
+    addresses: config.auth,
+    clock,
+    random,
+    metrics,
+    log,
+    ...(decisionMs === undefined ? {} : { deadlineMs: decisionMs }),
+  });
+  const watcher = new ChangeWatcher({ auth, sessions, closings, metrics, clock, random, log });
+  const admit = createAdmission({ auth, watcher, sessions, metrics, clock, log });
+  const connectMs = deadlines.connectMs ?? CONNECT_DEADLINE_MS;
+  const shared = { admit, registry, connectMs, monotonic, log };
+  const door =
+    config.upstream === undefined
+      ? openEmbedded({ ...shared, sessions })
+      : openFrontDoor({ ...shared, upstream: config.upstream, upstreamMs: deadlines.upstreamMs });
+  const probes = metricsListener(registry, () => watcher.placed);
+
+  watcher.start();
   const release = async () => {
-    gateway.close();
+    watcher.stop();
+    auth.close();
+    probes.closeAllConnections();
+    probes.close();
     await door.close();
   };
   try {
-    const probed = await listenOn(gateway.probes, '--metrics', config.metrics);
-    const { mqtt, mqtts } = config;
-    const listeners = await openListeners({ mqtt, mqtts, connections, accept: door.accept, log });
+    const probed = await listenOn(probes, '--metrics', config.metrics);
+    const { mqtt, mqtts, maxConnections } = config;
+    const listeners = await openListeners({ mqtt, mqtts, maxConnections, accept: door.accept, log });
     warnOfPlain(config, log);
     return {
       ready: {
@@ -39,9 +71,8 @@ export async function startMqttGateway(config: Config, log: Log, deadlines: Dead
         ...(listeners.mqtts && { mqtts: formatAddress(listeners.mqtts) }),
         metrics: formatAddress(probed),
       },
-      drainMs: limits.drainMs,
       stop: async () => {
-        await listeners.stop(gateway.drain);
+        await listeners.stop();
         await release();
       },
     };

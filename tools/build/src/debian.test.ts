@@ -27,7 +27,7 @@ describe('planInstall', () => {
     addPrograms('apt-get', 'curl', 'redis-server');
     expect(planInstall({ search: folder, isRoot: true })).toEqual({
       action: 'INSTALL',
-      packages: ['mosquitto-clients'],
+      packages: ['mosquitto-clients', 'mosquitto', 'rabbitmq-server'],
     });
   });
 
@@ -36,7 +36,7 @@ describe('planInstall', () => {
     expect(planInstall({ search: folder, isRoot: false })).toEqual({
       action: 'TELL',
       message:
-        'the tests need curl, redis-server, mosquitto_pub; run: sudo apt-get install -y curl redis-server mosquitto-clients',
+        'the tests need curl, redis-server, mosquitto_pub, mosquitto, rabbitmq-server; run: sudo apt-get install -y curl redis-server mosquitto-clients mosquitto rabbitmq-server',
     });
   });
 
@@ -44,7 +44,7 @@ describe('planInstall', () => {
     expect(planInstall({ search: folder, isRoot: true })).toEqual({
       action: 'TELL',
       message:
-        'the tests need curl, redis-server, mosquitto_pub; install them (Debian: curl redis-server mosquitto-clients)',
+        'the tests need curl, redis-server, mosquitto_pub, mosquitto, rabbitmq-server; install them (Debian: curl redis-server mosquitto-clients mosquitto rabbitmq-server)',
     });
   });
 });

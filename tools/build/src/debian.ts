@@ -7,6 +7,8 @@ export const PROGRAMS: Readonly<Record<string, string>> = {
   curl: 'curl',
   'redis-server': 'redis-server',
   mosquitto_pub: 'mosquitto-clients',
+  mosquitto: 'mosquitto',
+  'rabbitmq-server': 'rabbitmq-server',
 };
 
 /** What is to be done about missing programs. */

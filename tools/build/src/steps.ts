@@ -21,7 +21,9 @@ function readReport<T>(file: string): T | undefined {
 
 /** Puts the programs on the machine that the tests run. Rejects, saying what to do, when it cannot. */
 export async function programs(tell: Tell): Promise<void> {
-  const plan = planInstall({ search: process.env['PATH'] ?? '', isRoot: process.getuid?.() === 0 });
+  // Debian keeps servers where only root searches by itself.
+  const search = `${process.env['PATH'] ?? ''}:/usr/sbin`;
+  const plan = planInstall({ search, isRoot: process.getuid?.() === 0 });
   if (plan.action === 'TELL') throw new Error(plan.message);
   if (plan.action === 'NOTHING') return tell('programs: all there');
   tell(`programs: installing ${plan.packages.join(' ')} (apt-get) ...`);

@@ -4,8 +4,8 @@ import { lastLine, sum } from './tally.ts';
 const USAGE = `usage: npm test -- [OPTIONS] [VITEST ARGUMENTS]
 
 Checks everything, in three steps:
-  1. programs             curl, redis-server and mosquitto_pub, which tests run; as root on Debian
-                          missing ones are installed, else you are told how
+  1. programs             curl, redis-server, mosquitto_pub, mosquitto and rabbitmq-server, which tests
+                          run; as root on Debian missing ones are installed, else you are told how
   2. lint and typecheck   every package, by Nx, which remembers what has not changed
   3. tests                vitest over every package
 
