@@ -240,7 +240,12 @@ export class DtlsServer<Grant> {
     });
     this.#peers.addSession(session);
     if (ids !== undefined) this.#peers.setOwner(ids.incoming, session);
-    this.#guard(() => session.attach(this.#options.onSession(session)));
+    try {
+      session.attach(this.#options.onSession(session));
+    } catch (error) {
+      session.close();
+      this.#options.onError(error);
+    }
   }
 
   #failed(failure: Failure): void {

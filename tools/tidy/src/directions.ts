@@ -8,6 +8,7 @@ export type Allowed = { readonly code: readonly string[]; readonly tests?: reado
 export const DIRECTIONS: Readonly<Record<string, Allowed>> = {
   'libs/kernel': { code: [] },
   'libs/credential': { code: ['kernel'] },
+  'libs/dtls': { code: [] },
   'libs/protocol': { code: [] },
   'libs/store': { code: ['kernel', 'credential'] },
   'libs/store-redis': { code: ['kernel', 'credential', 'store'] },

@@ -1,0 +1,324 @@
+import { randomBytes } from 'node:crypto';
+import { createSocket, type Socket } from 'node:dgram';
+import { setTimeout as pause } from 'node:timers/promises';
+import { Reader, uint, vector } from './bytes.ts';
+import { CONTENT, DTLS_1_2, EXTENSION, HANDSHAKE } from './codes.ts';
+import { type Message, readFragments, splitMessage, writeMessage } from './fragments.ts';
+import { masterSecret, pskPremaster, recordKeys, verifyData } from './key-schedule.ts';
+import { makeKeyShare } from './key-share.ts';
+import { protectorFor } from './protection.ts';
+import { Reassembly } from './reassembly.ts';
+import { RecordLayer } from './record-layer.ts';
+import { readRecords, type WireRecord } from './records.ts';
+import { type Suite, suitesNamed } from './suites.ts';
+import { IDENTITY, KEY } from './test-server.ts';
+import { Transcript } from './transcript.ts';
+
+/** What a client does otherwise than a plain one. */
+export type TestClientOptions = {
+  readonly suite?: string;
+  readonly identity?: string;
+  readonly key?: Uint8Array;
+  /** Asks for connection ids, to be addressed by this one. */
+  readonly connectionId?: Buffer;
+  readonly hasExtendedMasterSecret?: boolean;
+  /** Extensions beside those that the rest asks for. */
+  readonly extensions?: readonly Buffer[];
+  /** Bytes of a handshake fragment. */
+  readonly fragmentBytes?: number;
+  /** What becomes of the datagrams of a flight; it sees each flight before it goes out. */
+  readonly tamper?: (datagrams: readonly Buffer[]) => readonly Buffer[];
+  /** How long it waits before it sends its flight again. */
+  readonly retransmitMs?: number;
+  /** What it makes of its Finished. */
+  readonly finished?: (body: Buffer) => Buffer;
+  /** Shares another client's socket: a device that restarts on the same port. */
+  readonly socketOf?: TestClient;
+};
+
+/** The server said no. */
+export class AlertReceived extends Error {
+  readonly description: number;
+
+  constructor(description: number) {
+    super(`alert ${description}`);
+    this.description = description;
+  }
+}
+
+const GIVE_UP_MS = 8_000;
+
+/** An extension's bytes. */
+export function extension(type: number, content: Buffer): Buffer {
+  return Buffer.concat([uint(2, type), vector(2, content)]);
+}
+
+/** A client for PSK suites that can be told to misbehave. It shares the codec with the server, interop tests do not. */
+export class TestClient {
+  readonly suite: Suite;
+  readonly #options: TestClientOptions;
+  readonly #port: number;
+  #socket: Socket;
+  readonly #random = randomBytes(32);
+  #records = new RecordLayer(0);
+  #reassembly = new Reassembly(0, 100_000);
+  #transcript = new Transcript();
+  #messageSequence = 0;
+  #early: WireRecord[] = [];
+  #hasKeys = false;
+  #resend: (() => void) | undefined;
+  #lastFlight: (() => readonly Buffer[]) | undefined;
+  readonly received: Buffer[] = [];
+  readonly alerts: number[] = [];
+  readonly datagrams: Buffer[] = [];
+
+  constructor(port: number, options: TestClientOptions = {}) {
+    const [suite] = suitesNamed([options.suite ?? 'TLS_PSK_WITH_AES_128_CCM_8']);
+    if (suite === undefined) throw new Error('no suite');
+    this.suite = suite;
+    this.#port = port;
+    this.#options = options;
+    this.#socket = options.socketOf?.socket ?? this.#open();
+    if (options.socketOf !== undefined) this.#listen(this.#socket);
+  }
+
+  get socket(): Socket {
+    return this.#socket;
+  }
+
+  get localPort(): number {
+    return this.#socket.address().port;
+  }
+
+  /** Goes on from a new port, as behind a NAT that forgot. */
+  rebind(): void {
+    this.#socket.close();
+    this.#socket = this.#open();
+  }
+
+  /** Takes a shared socket back. */
+  listenAgain(): void {
+    this.#listen(this.#socket);
+  }
+
+  close(): void {
+    this.#socket.close();
+  }
+
+  /** Sends bytes as they are. */
+  sendRaw(datagram: Buffer): void {
+    this.#socket.send(datagram, this.#port, '127.0.0.1');
+  }
+
+  /** A sealed record of application data. */
+  seal(data: string | Buffer, type: number = CONTENT.APPLICATION_DATA): Buffer {
+    return this.#records.write(1, type, Buffer.from(data));
+  }
+
+  send(data: string | Buffer): void {
+    this.sendRaw(this.seal(data));
+  }
+
+  /** Its last flight, sealed anew. */
+  lastFlight(): readonly Buffer[] {
+    return this.#lastFlight?.() ?? [];
+  }
+
+  /** Sends its last flight as if it had not heard the server's. */
+  repeatFlight(): void {
+    for (const datagram of this.lastFlight()) this.sendRaw(datagram);
+  }
+
+  /** The next application data. */
+  async data(): Promise<string> {
+    await this.#wait(() => this.received.length > 0);
+    return String(this.received.shift());
+  }
+
+  /** The bytes of a hello with this cookie. */
+  hello(cookie: Buffer, messageSequence: number): Message {
+    const wanted = [
+      ...(this.#options.hasExtendedMasterSecret === false
+        ? []
+        : [extension(EXTENSION.EXTENDED_MASTER_SECRET, Buffer.alloc(0))]),
+      ...(this.suite.cipher.mode === 'AEAD' ? [] : [extension(EXTENSION.ENCRYPT_THEN_MAC, Buffer.alloc(0))]),
+      ...(this.#options.connectionId === undefined
+        ? []
+        : [extension(EXTENSION.CONNECTION_ID, vector(1, this.#options.connectionId))]),
+      ...(this.#options.extensions ?? []),
+    ];
+    const head = [uint(2, DTLS_1_2), this.#random, vector(1), vector(1, cookie)];
+    const offer = [vector(2, uint(2, this.suite.id)), vector(1, uint(1, 0)), vector(2, ...wanted)];
+    return { type: HANDSHAKE.CLIENT_HELLO, messageSequence, body: Buffer.concat([...head, ...offer]) };
+  }
+
+  /** Gets a cookie and shows it; afterwards the server's flight is under way. */
+  async greet(): Promise<Message> {
+    this.#sendFlight([this.#record(this.hello(Buffer.alloc(0), 0))]);
+    const request = await this.#message(HANDSHAKE.HELLO_VERIFY_REQUEST);
+    const reader = new Reader(request.body);
+    reader.number(2);
+    const hello = this.hello(reader.vector(1), 1);
+    this.#messageSequence = 2;
+    this.#transcript.add(hello);
+    this.#sendFlight([this.#record(hello)]);
+    return hello;
+  }
+
+  /** The whole handshake. Throws AlertReceived when the server refuses. */
+  async connect(): Promise<this> {
+    await this.greet();
+    const serverHello = await this.#message(HANDSHAKE.SERVER_HELLO);
+    this.#transcript.add(serverHello);
+    const { random, connectionId } = readServerHello(serverHello.body);
+    const keyShare = await this.#serverKey();
+    this.#transcript.add(await this.#message(HANDSHAKE.SERVER_HELLO_DONE));
+    const identity = vector(2, Buffer.from(this.#options.identity ?? IDENTITY));
+    const body = keyShare === undefined ? identity : Buffer.concat([identity, vector(1, keyShare.publicKey)]);
+    const exchange = this.#number({ type: HANDSHAKE.CLIENT_KEY_EXCHANGE, body });
+    const premaster = pskPremaster(this.#options.key ?? KEY, keyShare?.secret ?? Buffer.alloc(0));
+    const randoms = { client: this.#random, server: random };
+    const master = masterSecret(this.suite.prf, premaster, this.#seed(randoms));
+    const keys = recordKeys(this.suite, master, randoms);
+    this.#useKeys(connectionId, {
+      read: protectorFor(this.suite, keys.server),
+      write: protectorFor(this.suite, keys.client),
+    });
+    const finished = verifyData(this.suite.prf, master, 'client', this.#transcript.hash(this.suite.prf));
+    const message = this.#number({ type: HANDSHAKE.FINISHED, body: this.#options.finished?.(finished) ?? finished });
+    const flight = () => [
+      ...this.#fragments(exchange, 0),
+      this.#records.write(0, CONTENT.CHANGE_CIPHER_SPEC, uint(1, 1)),
+      ...this.#fragments(message, 1),
+    ];
+    this.#lastFlight = flight;
+    this.#sendFlight(flight(), flight);
+    const answer = await this.#message(HANDSHAKE.FINISHED);
+    const expected = verifyData(this.suite.prf, master, 'server', this.#transcript.hash(this.suite.prf));
+    if (!answer.body.equals(expected)) throw new Error("the server's Finished says something else");
+    this.#resend = undefined;
+    return this;
+  }
+
+  #open(): Socket {
+    const socket = createSocket('udp4');
+    socket.bind(0, '127.0.0.1');
+    this.#listen(socket);
+    return socket;
+  }
+
+  #listen(socket: Socket): void {
+    socket.removeAllListeners('message');
+    socket.on('message', (datagram) => {
+      this.datagrams.push(datagram);
+      for (const record of readRecords(datagram, this.#options.connectionId?.length ?? 0)) this.#take(record);
+    });
+  }
+
+  #seed(randoms: { readonly client: Buffer; readonly server: Buffer }) {
+    if (this.#options.hasExtendedMasterSecret === false) {
+      return { kind: 'RANDOMS', bytes: Buffer.concat([randoms.client, randoms.server]) } as const;
+    }
+    return { kind: 'SESSION_HASH', bytes: this.#transcript.hash(this.suite.prf) } as const;
+  }
+
+  async #serverKey(): Promise<{ readonly publicKey: Buffer; readonly secret: Buffer } | undefined> {
+    if (this.suite.keyExchange === 'PSK') return undefined;
+    const message = await this.#message(HANDSHAKE.SERVER_KEY_EXCHANGE);
+    this.#transcript.add(message);
+    const reader = new Reader(message.body);
+    reader.vector(2);
+    reader.number(1);
+    const share = makeKeyShare(reader.number(2));
+    return { publicKey: share.publicKey, secret: share.agree(reader.vector(1)) };
+  }
+
+  #useKeys(connectionId: Buffer | undefined, keys: Parameters<RecordLayer['useKeys']>[0]): void {
+    const ids = connectionId && { incoming: this.#options.connectionId ?? Buffer.alloc(0), outgoing: connectionId };
+    // The numbers of epoch 0 begin anew beyond what two hellos used.
+    this.#records = new RecordLayer(2, ids);
+    this.#records.useKeys(keys);
+    this.#hasKeys = true;
+    for (const record of this.#early.splice(0)) this.#take(record);
+  }
+
+  #number(draft: { readonly type: number; readonly body: Buffer }): Message {
+    const message = { ...draft, messageSequence: this.#messageSequence };
+    this.#messageSequence += 1;
+    this.#transcript.add(message);
+    return message;
+  }
+
+  #record(message: Message): Buffer {
+    return this.#records.write(0, CONTENT.HANDSHAKE, writeMessage(message));
+  }
+
+  #fragments(message: Message, epoch: 0 | 1): Buffer[] {
+    const fragments = splitMessage(message, this.#options.fragmentBytes ?? 10_000);
+    return fragments.map((fragment) => this.#records.write(epoch, CONTENT.HANDSHAKE, fragment));
+  }
+
+  #sendFlight(datagrams: readonly Buffer[], again: () => readonly Buffer[] = () => datagrams): void {
+    const send = (all: readonly Buffer[]) => {
+      for (const datagram of this.#options.tamper?.(all) ?? all) this.sendRaw(datagram);
+    };
+    send(datagrams);
+    this.#resend = () => send(again());
+  }
+
+  #take(record: WireRecord): void {
+    if (record.epoch === 1 && !this.#hasKeys) {
+      this.#early.push(record);
+      return;
+    }
+    const opened = record.epoch === 0 ? { type: record.type, body: record.fragment } : this.#records.open(record);
+    if (opened?.type === CONTENT.APPLICATION_DATA) this.received.push(opened.body);
+    if (opened?.type === CONTENT.ALERT) this.alerts.push(opened.body.readUInt8(1));
+    if (opened?.type === CONTENT.HANDSHAKE) {
+      for (const fragment of readFragments(opened.body)) this.#reassembly.add(fragment, record.epoch);
+    }
+  }
+
+  async #message(type: number): Promise<Message> {
+    let message: Message | undefined;
+    await this.#wait(() => {
+      message ??= this.#reassembly.take();
+      return message !== undefined;
+    });
+    if (message?.type !== type) throw new Error(`message ${message?.type} instead of ${type}`);
+    return message;
+  }
+
+  async #wait(condition: () => boolean): Promise<void> {
+    const start = performance.now();
+    let sentAt = start;
+    const retransmitMs = this.#options.retransmitMs ?? 200;
+    while (!condition()) {
+      const [alert] = this.alerts;
+      if (alert !== undefined) throw new AlertReceived(alert);
+      const now = performance.now();
+      if (now - start > GIVE_UP_MS) throw new Error('the server says nothing');
+      if (now - sentAt > retransmitMs) {
+        sentAt = now;
+        this.#resend?.();
+      }
+      await pause(2);
+    }
+  }
+}
+
+function readServerHello(body: Buffer): { readonly random: Buffer; readonly connectionId: Buffer | undefined } {
+  const reader = new Reader(body);
+  reader.number(2);
+  const random = reader.bytes(32);
+  reader.vector(1);
+  reader.number(3);
+  const list = new Reader(reader.left > 0 ? reader.vector(2) : Buffer.alloc(0));
+  let connectionId: Buffer | undefined;
+  while (list.left > 0) {
+    const type = list.number(2);
+    const content = list.vector(2);
+    if (type === EXTENSION.CONNECTION_ID) connectionId = new Reader(content).vector(1);
+  }
+  return { random, connectionId };
+}
