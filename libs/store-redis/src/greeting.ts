@@ -8,13 +8,21 @@ const DEFAULT_MAX_LAG_S = 10;
 /** Redis counts the lag in whole seconds and looks at it every second: so much later at most it refuses writes. */
 const LAG_MARGIN_S = 2;
 
+/** Longest min-replicas-max-lag without a warning, seconds: after a takeover resets take this and 3 s. */
+const MAX_LAG_S = 5;
+
 /** What is asked of a server. */
 export type Expectation = {
   /** It is to be a node of a Cluster. */
   readonly cluster: boolean;
-  /** Replicas that are to take each write. */
-  readonly replicas: number;
+  /** Another server may take its place. */
+  readonly takeovers: boolean;
+  /** Replicas that are to take each write; undefined: all that could take over. */
+  readonly replicas: number | undefined;
 };
+
+/** Settings that INFO does not tell; undefined where the server keeps them to itself. */
+export type Settings = { readonly appendfsync: string | undefined; readonly maxLagS: number | undefined };
 
 /** What a server says of itself. */
 export type Server = {
@@ -24,7 +32,7 @@ export type Server = {
   readonly fenceMs: number;
   /** Replicas that follow it. */
   readonly attached: number;
-  /** What makes it forget writes that it acknowledged. */
+  /** What of its settings puts acknowledged writes at risk, or holds up resets. */
   readonly warnings: readonly string[];
 };
 
@@ -47,15 +55,17 @@ export function refusalOf(info: string, cluster = false): string | undefined {
   return undefined;
 }
 
-/**
- * What makes a server forget writes that it acknowledged: from its reply to INFO, its setting appendfsync if that can be
- * read, and how many replicas are to take each write.
- */
-export function durabilityWarnings(info: string, appendfsync: string | undefined, replicas: number): readonly string[] {
+/** What of a server's reply to INFO and of its settings puts writes at risk that it acknowledged, or holds up resets. */
+export function settingsWarnings(info: string, settings: Settings, expectation: Expectation): readonly string[] {
   const fields = fieldsOf(info);
+  const warnings = [...durabilityWarnings(fields, settings), ...takeoverWarnings(fields, settings, expectation)];
+  return warnings.filter((warning) => warning !== undefined);
+}
+
+function durabilityWarnings(fields: Fields, { appendfsync }: Settings): readonly (string | undefined)[] {
   const policy = fields.get('maxmemory_policy');
   const append = fields.get('aof_enabled') !== '0';
-  const warnings = [
+  return [
     append ? undefined : 'appendonly is off: a restart of Redis brings old secrets back',
     append && appendfsync === 'everysec'
       ? 'appendfsync is everysec: a power cut takes back up to two seconds of writes, resets among them; set always'
@@ -66,11 +76,31 @@ export function durabilityWarnings(info: string, appendfsync: string | undefined
     policy === undefined || policy === 'noeviction'
       ? undefined
       : `maxmemory-policy is ${policy}: Redis may drop devices, set noeviction`,
-    replicas === 0 || isFenced(fields)
+  ];
+}
+
+function takeoverWarnings(
+  fields: Fields,
+  { maxLagS = 0 }: Settings,
+  { takeovers, replicas }: Expectation,
+): readonly (string | undefined)[] {
+  if (!takeovers && replicas === 0) return [];
+  const attached = attachedTo(fields);
+  return [
+    isFenced(fields)
       ? undefined
       : 'min-replicas-to-write is 0: a primary that is cut off goes on to serve, after a failover with old secrets; set 1',
+    isFenced(fields) && maxLagS > MAX_LAG_S
+      ? `min-replicas-max-lag is ${maxLagS}: after a takeover resets take ${maxLagS + LAG_MARGIN_S + 1} s; set 2`
+      : undefined,
+    replicas !== undefined && (replicas === 0 || replicas < attached)
+      ? `--redis-replicas is ${replicas}, and there are ${attached}: a failover may bring old secrets back; leave it out`
+      : undefined,
   ];
-  return warnings.filter((warning) => warning !== undefined);
+}
+
+function attachedTo(fields: Fields): number {
+  return Number(fields.get('connected_slaves') ?? 0);
 }
 
 /** INFO counts the good replicas only where min-replicas-to-write and min-replicas-max-lag are set. */
@@ -91,26 +121,26 @@ async function settingOf(caller: Caller, name: string): Promise<string | undefin
 }
 
 /** Looks at the server behind a new connection. Rejects with a StoreUnavailable when it cannot serve. */
-export async function greet(caller: Caller, { cluster, replicas }: Expectation): Promise<Server> {
+export async function greet(caller: Caller, expectation: Expectation): Promise<Server> {
   const info = String(await caller.call(['INFO']));
-  const refusal = refusalOf(info, cluster);
+  const refusal = refusalOf(info, expectation.cluster);
   if (refusal !== undefined) throw new StoreUnavailable(`this Redis cannot be used: ${refusal}`);
   const fields = fieldsOf(info);
   const appendfsync = await settingOf(caller, 'appendfsync');
-  const maxLagS = isFenced(fields)
-    ? Number((await settingOf(caller, 'min-replicas-max-lag')) ?? DEFAULT_MAX_LAG_S)
-    : undefined;
+  const maxLag = await settingOf(caller, 'min-replicas-max-lag');
+  const maxLagS = maxLag === undefined ? undefined : Number(maxLag);
+  const fenceS = (maxLagS ?? DEFAULT_MAX_LAG_S) + LAG_MARGIN_S;
   return {
     runId: fields.get('run_id') ?? '',
-    fenceMs: maxLagS === undefined || replicas === 0 ? 0 : (maxLagS + LAG_MARGIN_S) * 1_000,
-    attached: Number(fields.get('connected_slaves') ?? 0),
-    warnings: durabilityWarnings(info, appendfsync, replicas),
+    fenceMs: isFenced(fields) && expectation.replicas !== 0 ? fenceS * 1_000 : 0,
+    attached: attachedTo(fields),
+    warnings: settingsWarnings(info, { appendfsync, maxLagS }, expectation),
   };
 }
 
 /** Tells what a server says against itself. */
 export function warn(where: string, { warnings }: Server, log: Log): void {
-  for (const warning of warnings) log('Redis is not durable', { where, warning });
+  for (const warning of warnings) log('Redis is not set up well', { where, warning });
 }
 
 /** The process behind a connection. */

@@ -2,22 +2,18 @@ import type { Clock, Random } from '@latchkey/kernel';
 import { StoreUnavailable } from '@latchkey/store';
 import { addressText, type RedisAddress } from './address.ts';
 import { loadFunctions } from './functions.ts';
-import { greet, runIdOf, type Server, warn } from './greeting.ts';
+import { type Expectation, greet, runIdOf, type Server, warn } from './greeting.ts';
 import { Heart } from './heart.ts';
 import { recognise } from './identity.ts';
 import { channelOf } from './keys.ts';
 import { WAIT_MS } from './lease.ts';
 import { type Ending, Link, type Log } from './link.ts';
-import { LEAST_REPLICAS, Replication } from './replication.ts';
+import { Replication } from './replication.ts';
 import { openSession, type Session } from './session.ts';
 import type { Shard } from './shard.ts';
 
 /** What all nodes of a store share. */
-export type Surroundings = {
-  /** The servers are nodes of a Cluster. */
-  readonly cluster: boolean;
-  /** Replicas that must have a write; undefined: all that could take over. */
-  readonly replicas: number | undefined;
+export type Surroundings = Expectation & {
   readonly storeId: string;
   /** How many shards the store has. */
   readonly shardCount: number;
@@ -107,8 +103,7 @@ async function connected(options: NodeOptions, around: Surroundings, life: Life)
   const address = await options.locate();
   const control = await openSession(address);
   try {
-    const { cluster, replicas = LEAST_REPLICAS } = around;
-    const server = await greet(control, { cluster, replicas });
+    const server = await greet(control, around);
     warn(addressText(address), server, around.log);
     options.met?.(server.attached);
     await prepare(control, options.shards, around);

@@ -3,7 +3,7 @@ import { StoreUnavailable } from '@latchkey/store';
 import { addressText, type Deployment, type RedisAddress } from './address.ts';
 import { Cluster, discover, type View } from './cluster.ts';
 import { loadFunctions } from './functions.ts';
-import { greet } from './greeting.ts';
+import { type Expectation, greet } from './greeting.ts';
 import { identify } from './identity.ts';
 import { CLUSTER_SHARDS, layoutOf, type ShardKeys } from './keys.ts';
 import { Node, type Surroundings } from './node.ts';
@@ -73,14 +73,16 @@ async function whereabouts(deployment: Deployment, layout: readonly ShardKeys[])
 
 async function meet(session: Session, address: RedisAddress, meeting: Meeting): Promise<void> {
   const { deployment, replicas, strict } = meeting;
-  const { warnings } = await greet(session, {
-    cluster: deployment.kind === 'CLUSTER',
-    replicas: replicas ?? LEAST_REPLICAS,
-  });
+  const { warnings } = await greet(session, { ...kindOf(deployment), replicas });
   if (strict && warnings.length > 0) {
     throw new StoreUnavailable(`Redis at ${addressText(address)} is refused, being strict: ${warnings.join('; ')}`);
   }
   await loadFunctions(session, 'REPLACE');
+}
+
+/** What a kind of deployment means for each of its servers. */
+export function kindOf({ kind }: Deployment): Omit<Expectation, 'replicas'> {
+  return { cluster: kind === 'CLUSTER', takeovers: kind !== 'STANDALONE' };
 }
 
 /** Opens the connections that stay. Rejects with a StoreUnavailable when one of the servers cannot be used. */

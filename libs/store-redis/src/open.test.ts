@@ -5,7 +5,7 @@ import { StoreUnavailable } from '@latchkey/store';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { addressText, parseDeployment, parseRedisUrl } from './address.ts';
 import { device, newKeyring, openOn, withClient, writeOf } from './fixture.ts';
-import { durabilityWarnings, refusalOf } from './greeting.ts';
+import { refusalOf, settingsWarnings } from './greeting.ts';
 import { freePort, type RedisServer, startRedisServer } from './redis-server.ts';
 import { openRedisStore } from './redis-store.ts';
 
@@ -127,18 +127,40 @@ test('servers that cannot serve are named', () => {
   expect(refusalOf('')).toContain('unknown');
 });
 
+const ALONE = { cluster: false, takeovers: false, replicas: 0 };
+const REPLACEABLE = { cluster: false, takeovers: true, replicas: undefined };
+
 test('settings that lose data are warned of', () => {
-  expect(durabilityWarnings('aof_enabled:1\r\nmaxmemory_policy:noeviction', 'always', 0)).toEqual([]);
-  expect(durabilityWarnings('aof_enabled:0\r\nmaxmemory_policy:allkeys-lru', 'everysec', 0)).toEqual([
+  const warned = (info: string, appendfsync: string | undefined) =>
+    settingsWarnings(info, { appendfsync, maxLagS: 10 }, ALONE);
+  expect(warned('aof_enabled:1\r\nmaxmemory_policy:noeviction', 'always')).toEqual([]);
+  expect(warned('aof_enabled:0\r\nmaxmemory_policy:allkeys-lru', 'everysec')).toEqual([
     expect.stringContaining('appendonly'),
     expect.stringContaining('allkeys-lru'),
   ]);
   const good = 'aof_enabled:1\r\nmaxmemory_policy:noeviction';
-  expect(durabilityWarnings(good, 'everysec', 0)).toEqual([expect.stringContaining('two seconds')]);
-  expect(durabilityWarnings(good, 'no', 0)).toEqual([expect.stringContaining('half a minute')]);
-  expect(durabilityWarnings(good, undefined, 0)).toEqual([]);
-  expect(durabilityWarnings(good, 'always', 1)).toEqual([expect.stringContaining('min-replicas-to-write')]);
-  expect(durabilityWarnings(`${good}\r\nmin_slaves_good_slaves:1`, 'always', 1)).toEqual([]);
+  expect(warned(good, 'everysec')).toEqual([expect.stringContaining('two seconds')]);
+  expect(warned(good, 'no')).toEqual([expect.stringContaining('half a minute')]);
+  expect(warned(good, undefined)).toEqual([]);
+});
+
+test('where another server may take over, its settings and the number of replicas are looked at', () => {
+  const fenced = 'min_slaves_good_slaves:2\r\nconnected_slaves:2';
+  const warned = (info: string, maxLagS: number | undefined, replicas: number | undefined) =>
+    settingsWarnings(info, { appendfsync: 'always', maxLagS }, { ...REPLACEABLE, replicas });
+  expect(warned(fenced, 5, undefined)).toEqual([]);
+  expect(warned(fenced, undefined, undefined)).toEqual([]);
+  expect(warned(fenced, 2, 2)).toEqual([]);
+  expect(warned('connected_slaves:2', 10, undefined)).toEqual([expect.stringContaining('min-replicas-to-write is 0')]);
+  expect(warned(fenced, 10, undefined)).toEqual([
+    'min-replicas-max-lag is 10: after a takeover resets take 13 s; set 2',
+  ]);
+  const few = [0, 1].map((replicas) => warned(fenced, 2, replicas));
+  expect(few).toEqual([
+    [expect.stringContaining('--redis-replicas is 0, and there are 2')],
+    [expect.stringContaining('--redis-replicas is 1, and there are 2')],
+  ]);
+  expect(settingsWarnings(fenced, { appendfsync: 'always', maxLagS: 10 }, { ...ALONE, replicas: 2 })).toHaveLength(1);
 });
 
 test('being strict, a server whose settings put data at risk is refused; otherwise it is told', async () => {
@@ -148,6 +170,10 @@ test('being strict, a server whose settings put data at risk is refused; otherwi
   const options = { url: lax.url, keyring, clock: systemClock, random: systemRandom, log };
   const refused = openRedisStore({ ...options, strict: true });
   await expect(refused).rejects.toThrow(/refused, being strict: appendfsync is everysec.*allkeys-lru/);
+  await withClient(lax, (send) => send('CONFIG', 'SET', 'min-replicas-to-write', '1', 'appendfsync', 'always'));
+  const slow = openRedisStore({ ...options, replicas: 1, strict: true });
+  await expect(slow).rejects.toThrow(/refused, being strict: .*min-replicas-max-lag is 10/);
+  await withClient(lax, (send) => send('CONFIG', 'SET', 'min-replicas-to-write', '0', 'appendfsync', 'everysec'));
   const store = await openRedisStore(options);
   expect(told).toEqual([expect.stringContaining('everysec'), expect.stringContaining('allkeys-lru')]);
   await store.close();

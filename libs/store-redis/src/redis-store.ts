@@ -6,7 +6,7 @@ import { figuresOf } from './figures.ts';
 import { callLeave, callLog } from './functions.ts';
 import { Gate } from './gate.ts';
 import type { Log } from './link.ts';
-import { introduce, type Nodes, openNodes } from './nodes.ts';
+import { introduce, kindOf, type Nodes, openNodes } from './nodes.ts';
 import {
   endUsesOf,
   forgetValue,
@@ -62,8 +62,7 @@ export async function openRedisStore(options: RedisStoreOptions): Promise<Store>
   const { storeId, layout } = introduced;
   const shards = layout.map((keys) => new Shard(keys, clock));
   const replica = randomUUID(); // an earlier life of this replica is another member
-  const cluster = deployment.kind === 'CLUSTER';
-  const around = { cluster, replicas, storeId, shardCount: shards.length, replica, clock, random, log };
+  const around = { ...kindOf(deployment), replicas, storeId, shardCount: shards.length, replica, clock, random, log };
   const nodes = await openNodes(introduced, shards, around);
   return storeOf({ storeId, shards, keyring, random, nodes, replica });
 }
