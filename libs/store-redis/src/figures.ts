@@ -12,6 +12,7 @@ export function figuresOf(shards: readonly Shard[]): Figures {
     log_position: sum(({ feed }) => feed.place.position),
     heartbeats: one('heartbeats'),
     heartbeats_failed: one('failedHeartbeats'),
+    lease_waits_failed: one('failedWaits'),
     settled_early: one('settledEarly'),
     settled_full: one('settledFull'),
     settle_last_ms: Math.max(...shards.map(({ lease }) => lease.figures.lastSettleMs)),

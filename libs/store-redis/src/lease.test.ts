@@ -116,7 +116,7 @@ test('a log that is gone is told as lost, and there is no lease', async () => {
   await command(server, 'CLIENT', 'KILL', 'TYPE', 'pubsub', 'SKIPME', 'yes');
   await expect.poll(() => store.lease.holds(), { timeout: 2 * SERVE_MS }).toBe(false);
   expect(await store.lease.waitFor(300)).toBe(false);
-  expect(store.figures()).toMatchObject({ leases_held: 0, shards_connected: 0 });
+  expect(store.figures()).toMatchObject({ leases_held: 0, shards_connected: 0, lease_waits_failed: 1 });
 });
 
 test('a replica an hour off Redis decides nothing, and one near it does', async () => {

@@ -32,6 +32,8 @@ const MAX_WAITERS = 100_000;
 export type LeaseFigures = {
   heartbeats: number;
   failedHeartbeats: number;
+  /** Waits for the lease that ended without it. */
+  failedWaits: number;
   /** Writes that every member had taken in before the full wait was over. */
   settledEarly: number;
   settledFull: number;
@@ -76,6 +78,7 @@ export class ShardLease {
   readonly figures: LeaseFigures = {
     heartbeats: 0,
     failedHeartbeats: 0,
+    failedWaits: 0,
     settledEarly: 0,
     settledFull: 0,
     lastSettleMs: 0,
@@ -120,7 +123,10 @@ export class ShardLease {
     const endMs = clock.monotonic() + deadlineMs;
     while (!this.holds()) {
       const leftMs = endMs - clock.monotonic();
-      if (leftMs <= 0 || this.#left) return false;
+      if (leftMs <= 0 || this.#left) {
+        this.figures.failedWaits += 1;
+        return false;
+      }
       this.#kick();
       await this.#hope(leftMs);
     }

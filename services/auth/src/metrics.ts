@@ -1,5 +1,6 @@
 import { status } from '@grpc/grpc-js';
 import type { Decision } from '@latchkey/credential';
+import type { Clock } from '@latchkey/kernel';
 import type { CallObserver } from '@latchkey/rpc';
 import { Counter, Gauge, Histogram, type Registry } from '@latchkey/runtime';
 import type { Store } from '@latchkey/store';
@@ -82,6 +83,34 @@ export function storeMetrics(registry: Registry, store: Store): void {
   }
 }
 
+/** Seconds: all replicas report within milliseconds, a full wait is 1 s, after a takeover it is `min-replicas-max-lag` + 3 s. */
+const SETTLE_BUCKETS_S = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.9, 1.1, 2.5, 5, 10, 20];
+
+/**
+ * The store with its barrier timed: from the moment that a write has been answered until no replica decides on what was
+ * before, so that is how long a change takes to reach them all, as its writer sees it.
+ */
+export function timed(registry: Registry, store: Store, clock: Pick<Clock, 'monotonic'>): Store {
+  const histogram = new Histogram({
+    name: 'latchkey_store_settle_duration_seconds',
+    help: 'Time from the answer to a write until no replica decides on what was before; outcome: settled or failed.',
+    labelNames: ['outcome'],
+    buckets: SETTLE_BUCKETS_S,
+    registers: [registry],
+  });
+  const settled: Store['settled'] = async (deviceId, position) => {
+    const sinceMs = clock.monotonic();
+    let outcome = 'failed';
+    try {
+      await store.settled(deviceId, position);
+      outcome = 'settled';
+    } finally {
+      histogram.observe({ outcome }, (clock.monotonic() - sinceMs) / 1_000);
+    }
+  };
+  return { ...store, settled };
+}
+
 const FIGURES: Readonly<Record<string, string>> = {
   shards: 'Logs that the store has.',
   shards_connected: 'Logs whose server is connected.',
@@ -90,6 +119,7 @@ const FIGURES: Readonly<Record<string, string>> = {
   log_position: 'Changes taken in since the store was made, over all logs.',
   heartbeats: 'Heartbeats answered, by log.',
   heartbeats_failed: 'Heartbeats that gave no lease.',
+  lease_waits_failed: 'Decisions, by log, that waited for the lease and were refused because it did not come.',
   settled_early: 'Writes that all replicas reported in time.',
   settled_full: 'Writes that waited in full for a replica that did not report.',
   settle_last_ms: 'How long the last write waited for all replicas, milliseconds.',

@@ -17,10 +17,10 @@ import { deviceService } from './devices.ts';
 import { codeOf, failureLog, logging, translate } from './errors.ts';
 import { listenForGateways } from './gateway-listener.ts';
 import { loadKeys, reloadKeys } from './keys.ts';
-import { cacheMetrics, callMetrics, decisionMetrics, gatewayGauges, storeMetrics } from './metrics.ts';
+import { cacheMetrics, callMetrics, decisionMetrics, gatewayGauges, storeMetrics, timed } from './metrics.ts';
 import { prepareToken } from './operator.ts';
 import { type LiveKeyring, liveKeyring, resealAll, rotate } from './rotation.ts';
-import { tellServing } from './serving.ts';
+import { decidesForMost, tellServing } from './serving.ts';
 import { createStreams } from './stream.ts';
 import { startSweeper } from './sweeper.ts';
 import { tokenKeys } from './token-keys.ts';
@@ -35,12 +35,13 @@ const random = systemRandom;
 /** Builds the auth service from top to bottom and starts it. Rejects with a SettingsError when the settings cannot be. */
 export async function startAuth(config: Config, log: Log): Promise<Running> {
   mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
-  const { store, live } = await openWithKeys(config, log);
+  const { store: opened, live } = await openWithKeys(config, log);
+  const registry = createRegistry('auth');
+  const store = timed(registry, opened, clock);
   const renew = config.newOperatorToken;
   const token = await prepareToken({ store, dataDir: config.dataDir, random, renew });
   log.info({ origin: token.origin, file: token.file }, 'operator token');
 
-  const registry = createRegistry('auth');
   const observe = callMetrics(registry);
   const keys = tokenKeys(live.keyring);
   const { verifier, noted } = makeVerifier(config, store, keys, log);
@@ -59,7 +60,7 @@ export async function startAuth(config: Config, log: Log): Promise<Running> {
         .service(CredentialService, credentialService(ports))
         .service(CertificateService, {}),
     check: token.check,
-    healthy: () => store.lease.holds(),
+    healthy: () => decidesForMost(store.figures()),
     registry,
     observe,
     monotonic: clock.monotonic,
