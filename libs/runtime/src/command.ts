@@ -17,9 +17,10 @@ export function serviceCommand(name: string, description: string): Command {
     );
 }
 
-/** An option that holds an address. */
-export function addressOption(flags: string, description: string, fallback: string): Option {
-  return new Option(flags, description).argParser(addressArgument).default(parseAddress(fallback), fallback);
+/** An option that holds an address; without a fallback it may be left away. */
+export function addressOption(flags: string, description: string, fallback?: string): Option {
+  const option = new Option(flags, description).argParser(addressArgument);
+  return fallback === undefined ? option : option.default(parseAddress(fallback), fallback);
 }
 
 /** Addresses that one option may hold. */

@@ -26,7 +26,7 @@ async function run(args: readonly string[], environment: Readonly<Record<string,
 test('what is not said has its default, and TLS is off', () => {
   expect(readConfig([])).toMatchObject({
     mqtt: { host: '127.0.0.1', port: 1883 },
-    mqtts: undefined,
+    ...{ mqtts: undefined, ws: undefined, wss: undefined, ingress: undefined, identity: undefined },
     auth: [{ host: '127.0.0.1', port: 7410 }],
     maxConnections: 100_000,
     logLevel: 'info',

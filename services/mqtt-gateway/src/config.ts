@@ -11,16 +11,22 @@ import {
   serviceCommand,
 } from '@latchkey/runtime';
 import { Option } from 'commander';
-import { readFileOf } from './files.ts';
+import { addIngressOptions, type IngressConfig, type IngressFlags, readIngress } from './embedded/ingress-config.ts';
 import { addUpstreamOptions, readUpstream, type UpstreamFlags } from './front-door/config.ts';
 import type { UpstreamConfig } from './front-door/upstream.ts';
+import { readIdentity } from './identity.ts';
 import type { TlsIdentity } from './listener.ts';
 
 /** All that an operator can set. */
 export type Config = {
   readonly mqtt: Address;
-  /** Undefined: no TLS listener. */
-  readonly mqtts: { readonly address: Address; readonly identity: TlsIdentity } | undefined;
+  /** Undefined, as each of the next two: there is no such listener. */
+  readonly mqtts: Address | undefined;
+  readonly ws: Address | undefined;
+  readonly wss: Address | undefined;
+  readonly ingress: IngressConfig | undefined;
+  /** Reads the certificate of the TLS listeners from its files, or throws a SettingsError. Undefined: no TLS. */
+  readonly identity: (() => TlsIdentity) | undefined;
   /** The replicas of the auth service. */
   readonly auth: readonly Address[];
   /** Undefined: the broker in this process. */
@@ -30,9 +36,12 @@ export type Config = {
   readonly logLevel: LogLevel;
 };
 
-type Flags = UpstreamFlags & {
+type Flags = UpstreamFlags &
+  IngressFlags & {
   mqtt: Address;
   mqtts: Address;
+  ws?: Address;
+  wss?: Address;
   tlsCert?: string;
   tlsKey?: string;
   auth: readonly Address[];
@@ -56,8 +65,16 @@ export function readConfig(argv: readonly string[], upstreamPassword?: string): 
         '127.0.0.1:8883',
       ).env('LATCHKEY_MQTTS'),
     )
-    .addOption(new Option('--tls-cert <file>', 'certificate chain of the TLS listener, PEM').env('LATCHKEY_TLS_CERT'))
-    .addOption(new Option('--tls-key <file>', 'private key of the TLS listener, PEM').env('LATCHKEY_TLS_KEY'))
+    .addOption(addressOption('--ws <address>', 'listener for MQTT over WebSocket, path /mqtt').env('LATCHKEY_WS'))
+    .addOption(
+      addressOption('--wss <address>', 'the same over TLS; needs --tls-cert and --tls-key').env('LATCHKEY_WSS'),
+    )
+    .addOption(
+      new Option('--tls-cert <file>', 'certificate chain of the TLS listeners, PEM; SIGHUP has it read again').env(
+        'LATCHKEY_TLS_CERT',
+      ),
+    )
+    .addOption(new Option('--tls-key <file>', 'private key of the TLS listeners, PEM').env('LATCHKEY_TLS_KEY'))
     .addOption(
       addressesOption(
         '--auth <address,...>',
@@ -79,13 +96,17 @@ export function readConfig(argv: readonly string[], upstreamPassword?: string): 
     )
     .option(
       '--insecure-listen',
-      'allow metrics that other machines can reach, and an auth service on another one',
+      'allow metrics and an ingress that other machines can reach, and an auth service on another one',
       false,
     );
-  addUpstreamOptions(command).parse(argv, { from: 'user' });
+  addIngressOptions(addUpstreamOptions(command)).parse(argv, { from: 'user' });
   const flags = command.opts<Flags>();
   const upstream = readUpstream(flags, upstreamPassword);
-  return { ...fromFlags(flags, command.getOptionValueSource('mqtts') !== 'default'), upstream };
+  const config = fromFlags(flags, command.getOptionValueSource('mqtts') !== 'default');
+  if (upstream !== undefined && config.ingress !== undefined) {
+    throw new SettingsError('--ingress is for the broker in this process: with --upstream applications have another one');
+  }
+  return { ...config, upstream };
 }
 
 function fromFlags(flags: Flags, mqttsGiven: boolean): Omit<Config, 'upstream'> {
@@ -97,19 +118,27 @@ function fromFlags(flags: Flags, mqttsGiven: boolean): Omit<Config, 'upstream'> 
         'use a loopback address, or say --insecure-listen if the network itself is closed',
     );
   }
-  const { mqtt, auth, metrics, maxConnections, logLevel } = flags;
-  return { mqtt, mqtts: tlsListener(flags, mqttsGiven), auth, metrics, maxConnections, logLevel };
+  const { mqtt, mqtts, ws, wss, auth, metrics, maxConnections, logLevel } = flags;
+  const identity = tlsIdentity(flags, mqttsGiven);
+  return {
+    mqtt,
+    mqtts: identity && mqtts,
+    ws,
+    wss,
+    ingress: readIngress(flags, identity !== undefined),
+    identity,
+    ...{ auth, metrics, maxConnections, logLevel },
+  };
 }
 
-function tlsListener({ mqtts, tlsCert, tlsKey }: Flags, mqttsGiven: boolean): Config['mqtts'] {
+function tlsIdentity({ wss, tlsCert, tlsKey }: Flags, mqttsGiven: boolean): Config['identity'] {
   if (tlsCert !== undefined && tlsKey !== undefined) {
-    return {
-      address: mqtts,
-      identity: { cert: readFileOf('--tls-cert', tlsCert), key: readFileOf('--tls-key', tlsKey) },
-    };
+    const files = { certificate: tlsCert, key: tlsKey };
+    readIdentity(files);
+    return () => readIdentity(files);
   }
-  if (tlsCert !== undefined || tlsKey !== undefined || mqttsGiven) {
-    throw new SettingsError('the TLS listener needs both --tls-cert and --tls-key');
+  if (tlsCert !== undefined || tlsKey !== undefined || wss !== undefined || mqttsGiven) {
+    throw new SettingsError('a TLS listener needs both --tls-cert and --tls-key');
   }
   return undefined;
 }

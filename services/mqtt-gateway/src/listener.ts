@@ -1,6 +1,9 @@
 import { constants } from 'node:crypto';
+import { createServer as createHttpServer } from 'node:http';
+import { createServer as createHttpsServer } from 'node:https';
 import { createServer, type Server, type Socket } from 'node:net';
-import { createServer as createTlsServer, TLSSocket } from 'node:tls';
+import type { Duplex } from 'node:stream';
+import { createServer as createTlsServer, TLSSocket, type TlsOptions, Server as TlsServer } from 'node:tls';
 import { listenOn } from '@latchkey/gateway-kit';
 import type { Address, Log } from '@latchkey/runtime';
 import {
@@ -12,6 +15,7 @@ import {
   packetWalk,
 } from './packets.ts';
 import { MAX_CHAIN } from './proof.ts';
+import { HTTP_LIMITS, takeWebSockets } from './web-socket.ts';
 
 /** A TLS handshake takes a slow device on a slow network a few seconds. */
 const HANDSHAKE_DEADLINE_MS = 10_000;
@@ -28,13 +32,16 @@ const DEVICE_RULES: PacketRules = {
   maxOtherBytes: MAX_PACKET_BYTES,
 };
 
-/** The private key of the TLS listener and its certificate chain, PEM. */
+/** The private key of the TLS listeners and its certificate chain, PEM. */
 export type TlsIdentity = { readonly cert: Buffer; readonly key: Buffer };
 
-/** What takes over the connections of the listeners. */
+/** What takes over the connections of a listener. */
 export type Door = {
-  /** Takes over a connection and reads from it. What it answers is called in place of cutting the connection. */
-  readonly accept: (socket: Socket) => Reins | undefined;
+  /**
+   * Takes over a connection and reads from it. `socket` carries the stream and has source and certificate; without
+   * WebSocket they are one. What it answers is called in place of cutting the connection.
+   */
+  readonly accept: (stream: Duplex, socket: Socket) => Reins | undefined;
   /** Lets go of what it holds; its connections are closed by then. */
   readonly close: () => Promise<void>;
 };
@@ -47,64 +54,75 @@ export type Reins = {
   readonly dismiss: () => void;
 };
 
-/** What the listeners need. */
-export type ListenerOptions = {
-  readonly mqtt: Address;
-  /** Undefined: no TLS listener. */
-  readonly mqtts: { readonly address: Address; readonly identity: TlsIdentity } | undefined;
-  /** Open connections of each listener; what comes over it is closed at once. */
+/** A listener to open. */
+export type ListenerPlan = {
+  /** The option that asks for it, for messages. */
+  readonly flag: string;
+  readonly address: Address;
+  readonly tls: boolean;
+  readonly webSocket: boolean;
+  /** Open connections; what comes over it is closed at once. */
   readonly maxConnections: number;
   readonly accept: Door['accept'];
-  readonly log: Log;
 };
 
 /** Listeners that are open. */
 export type Listeners = {
-  readonly mqtt: Address;
-  readonly mqtts: Address | undefined;
+  /** Where they listen, in the order of their plans. */
+  readonly addresses: readonly Address[];
+  /** Connections from now on get this certificate; those that are open keep theirs. */
+  readonly renew: (identity: TlsIdentity) => void;
   /** Takes no more connections, ends those that are open, and cuts off what is left after 3 s. */
   readonly stop: () => Promise<void>;
 };
 
-/** Opens the listeners for plain MQTT and for MQTT over TLS. Rejects with a SettingsError. */
-export async function openListeners(options: ListenerOptions): Promise<Listeners> {
-  const { mqtts, log } = options;
-  const links = new Map<Socket, Reins | undefined>();
-  const connections = new Set<Socket>(); // those below TLS, which may still be in their handshake
-  const accept = (socket: Socket) => {
-    socket.on('error', (error) => log.debug({ err: error }, 'a connection failed'));
-    const reins = options.accept(socket);
-    links.set(socket, reins);
-    socket.once('close', () => links.delete(socket));
-    socket.on('data', guard(socket, reins, log)); // after the reader: it watches what is read and pulls nothing itself
-  };
-  const plain = createServer({ noDelay: true }, accept);
-  const servers: Server[] = [plain];
+type Accept = (stream: Duplex, socket: Socket) => void;
+type Links = Map<Duplex, Reins | undefined>;
+
+/** Opens listeners. `identity` may be undefined when none has TLS. Rejects with a SettingsError. */
+export async function openListeners(
+  plans: readonly ListenerPlan[],
+  { identity, log }: { readonly identity: TlsIdentity | undefined; readonly log: Log },
+): Promise<Listeners> {
+  const links: Links = new Map();
+  const connections = new Set<Socket>(); // those below TLS and WebSocket, which may still be in their handshake
+  const servers: Server[] = [];
+  const addresses: Address[] = [];
   const stop = () => drain(servers, links, connections);
-  const listen = async (server: Server, flag: string, address: Address) => {
-    server.maxConnections = options.maxConnections;
-    server.on('connection', (socket) => track(connections, socket));
-    const bound = await listenOn(server, flag, address);
-    server.on('error', (error) => log.error({ err: error, flag }, 'a listener failed'));
-    return bound;
-  };
   try {
-    const mqtt = await listen(plain, '--mqtt', options.mqtt);
-    if (mqtts === undefined) return { mqtt, mqtts: undefined, stop };
-    const tls = tlsServer(mqtts.identity, log).on('secureConnection', accept);
-    servers.push(tls);
-    return { mqtt, mqtts: await listen(tls, '--mqtts', mqtts.address), stop };
+    for (const plan of plans) {
+      const server = serverOf(plan, identity, handOver(links, plan, log));
+      server.maxConnections = plan.maxConnections;
+      server.on('connection', (socket: Socket) => track(connections, socket));
+      server.on('tlsClientError', (error) => log.debug({ err: error }, 'a TLS handshake failed'));
+      addresses.push(await listenOn(server, plan.flag, plan.address));
+      servers.push(server);
+      server.on('error', (error) => log.error({ err: error, flag: plan.flag }, 'a listener failed'));
+    }
   } catch (error) {
     await stop();
     throw error;
   }
+  const renew = (renewed: TlsIdentity) => {
+    for (const server of servers) if (server instanceof TlsServer) server.setSecureContext(tlsOptions(renewed));
+  };
+  return { addresses, renew, stop };
 }
 
-function tlsServer({ cert, key }: TlsIdentity, log: Log) {
-  const server = createTlsServer({
+function serverOf({ tls, webSocket }: ListenerPlan, identity: TlsIdentity | undefined, accept: Accept): Server {
+  const options = identity === undefined ? {} : tlsOptions(identity);
+  const direct = (socket: Socket) => accept(socket, socket);
+  if (!webSocket && !tls) return createServer({ noDelay: true }, direct);
+  if (!webSocket) return createTlsServer({ ...options, noDelay: true }).on('secureConnection', direct);
+  const http = tls ? createHttpsServer({ ...options, ...HTTP_LIMITS }) : createHttpServer(HTTP_LIMITS);
+  takeWebSockets(http, accept);
+  return http;
+}
+
+function tlsOptions({ cert, key }: TlsIdentity): TlsOptions {
+  return {
     cert,
     key,
-    noDelay: true,
     minVersion: 'TLSv1.2',
     // A certificate is asked for but not judged here: devices with a secret have none, and which ones are good is the
     // auth service's decision. The handshake still proves that the device holds the key.
@@ -113,19 +131,24 @@ function tlsServer({ cert, key }: TlsIdentity, log: Log) {
     handshakeTimeout: HANDSHAKE_DEADLINE_MS,
     // No resumption: each link proves its key anew, and a resumed one has lost its chain.
     secureOptions: constants.SSL_OP_NO_TICKET,
-  });
-  return server.on('tlsClientError', (error) => log.debug({ err: error }, 'a TLS handshake failed'));
+  };
+}
+
+/** Hands a connection over and watches it. */
+function handOver(links: Links, { accept }: ListenerPlan, log: Log): Accept {
+  return (stream, socket) => {
+    stream.on('error', (error) => log.debug({ err: error }, 'a connection failed'));
+    const reins = accept(stream, socket);
+    links.set(stream, reins);
+    socket.once('close', () => links.delete(stream));
+    // After the reader: it watches what is read and pulls nothing itself.
+    stream.on('data', guard({ stream, source: sourceOf(socket), reins, log }));
+  };
 }
 
 /** Ends links, so that what was written to them still goes out, and destroys the connections that do not end. */
-async function drain(
-  servers: readonly Server[],
-  links: ReadonlyMap<Socket, Reins | undefined>,
-  connections: ReadonlySet<Socket>,
-): Promise<void> {
-  const closed = servers
-    .filter((server) => server.listening)
-    .map((server) => new Promise<void>((resolve) => server.close(() => resolve())));
+async function drain(servers: readonly Server[], links: Links, connections: ReadonlySet<Socket>): Promise<void> {
+  const closed = servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve())));
   for (const [link, reins] of links) reins === undefined ? link.end() : reins.dismiss();
   const cut = setTimeout(() => {
     for (const connection of connections) connection.destroy();
@@ -139,13 +162,19 @@ function track(sockets: Set<Socket>, socket: Socket): void {
   socket.once('close', () => sockets.delete(socket));
 }
 
-function guard(socket: Socket, reins: Reins | undefined, log: Log): (chunk: Buffer) => void {
+function guard(options: {
+  readonly stream: Duplex;
+  readonly source: string;
+  readonly reins: Reins | undefined;
+  readonly log: Log;
+}): (chunk: Buffer) => void {
+  const { stream, source, reins, log } = options;
   const walk = packetWalk(DEVICE_RULES);
   return (chunk) => {
     const breach = walk.take(chunk);
     if (breach === undefined) return;
-    log.debug({ source: sourceOf(socket), breach }, 'connection cut');
-    if (reins === undefined) socket.destroy();
+    log.debug({ source, breach }, 'connection cut');
+    if (reins === undefined) stream.destroy();
     else reins.breach(breach);
   };
 }

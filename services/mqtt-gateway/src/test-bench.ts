@@ -4,6 +4,8 @@ import { granted, TableAuth } from '@latchkey/gateway-kit/testing';
 import { createLog, parseAddress } from '@latchkey/runtime';
 import { connect, type IClientOptions, type MqttClient } from 'mqtt';
 import { vi } from 'vitest';
+import type { Config } from './config.ts';
+import type { IngressCredential } from './embedded/ingress-config.ts';
 import type { UpstreamConfig } from './front-door/upstream.ts';
 import type { TlsIdentity } from './listener.ts';
 import { type Deadlines, startMqttGateway } from './wire.ts';
@@ -16,6 +18,8 @@ export type Bench = {
   readonly authPort: number;
   readonly mqtt: number;
   readonly mqtts: number;
+  /** The port of a listener by its name in the ready line. */
+  readonly portOf: (name: string) => number;
   readonly url: (path: string) => string;
   readonly logged: readonly string[];
   readonly stop: () => Promise<void>;
@@ -24,7 +28,8 @@ export type Bench = {
 /** Starts both; `absent` leaves the auth service away. The table grants all until the test says otherwise. */
 export async function startBench(
   options: {
-    readonly identity?: TlsIdentity;
+    readonly identity?: () => TlsIdentity;
+    readonly ingress?: IngressCredential;
     readonly absent?: boolean;
     readonly deadlines?: Deadlines;
     readonly maxConnections?: number;
@@ -39,9 +44,14 @@ export async function startBench(
   const logged: string[] = [];
   const log = createLog({ service: 'test', level: 'debug', to: { write: (line) => void logged.push(line) } });
   const { identity, maxConnections = 1000, upstream } = options;
-  const mqtts = identity && { address: free, identity };
-  const config = { mqtt: free, mqtts, auth: [{ ...free, port: authPort }], upstream, metrics: free, maxConnections };
-  const gateway = await startMqttGateway({ ...config, logLevel: 'debug' }, log, options.deadlines);
+  const withTls = identity && free;
+  const ingress = options.ingress && { address: free, tls: false, credential: options.ingress };
+  const listeners = { mqtt: free, mqtts: withTls, ws: free, wss: withTls, ingress, metrics: free };
+  const config: Config = {
+    ...{ ...listeners, identity, auth: [{ ...free, port: authPort }] },
+    ...{ upstream, maxConnections, logLevel: 'debug' },
+  };
+  const gateway = await startMqttGateway(config, log, options.deadlines);
   const portOf = (name: string) => parseAddress(String(gateway.ready[name] ?? '0')).port;
   const url = (path: string) => `http://127.0.0.1:${portOf('metrics')}${path}`;
   if (!options.absent) await until(async () => (await fetch(url('/readyz'))).ok);
@@ -50,7 +60,7 @@ export async function startBench(
     stopped ??= gateway.stop().finally(() => table.stop());
     return stopped;
   };
-  return { table, authPort, mqtt: portOf('mqtt'), mqtts: portOf('mqtts'), url, logged, stop };
+  return { table, authPort, mqtt: portOf('mqtt'), mqtts: portOf('mqtts'), portOf, url, logged, stop };
 }
 
 /** Waits until something is so; fails after 8 s. */

@@ -32,7 +32,7 @@ beforeAll(async () => {
   await writeFile(join(folder, 'server.pem'), server.cert);
   await writeFile(join(folder, 'device.pem'), selfSigned.cert);
   await writeFile(join(folder, 'device.key'), selfSigned.key);
-  bench = await startBench({ identity: { cert: Buffer.from(server.cert), key: Buffer.from(server.key) } });
+  bench = await startBench({ identity: () => ({ cert: Buffer.from(server.cert), key: Buffer.from(server.key) }) });
 });
 beforeEach(() => {
   asked = [];

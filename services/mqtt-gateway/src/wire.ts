@@ -1,4 +1,3 @@
-import { createSecureContext } from 'node:tls';
 import {
   ChangeWatcher,
   connectAuth,
@@ -9,12 +8,13 @@ import {
   SessionTable,
 } from '@latchkey/gateway-kit';
 import { systemClock, systemRandom } from '@latchkey/kernel';
-import { createRegistry, formatAddress, isLoopback, type Log, type Running, SettingsError } from '@latchkey/runtime';
+import { type Address, createRegistry, formatAddress, isLoopback, type Log, type Running } from '@latchkey/runtime';
 import { createAdmission } from './admit.ts';
 import type { Config } from './config.ts';
-import { openEmbedded } from './embedded/embedded.ts';
+import { type Embedded, openEmbedded } from './embedded/embedded.ts';
+import { MAX_INGRESS_LINKS } from './embedded/ingress.ts';
 import { openFrontDoor } from './front-door/front-door.ts';
-import { openListeners } from './listener.ts';
+import { type ListenerPlan, type Listeners, openListeners } from './listener.ts';
 
 /** CONNECT must arrive within: a device sends it at once, and a slow network delays it by seconds. */
 const CONNECT_DEADLINE_MS = 10_000;
@@ -27,7 +27,6 @@ export type Deadlines = { readonly connectMs?: number; readonly decisionMs?: num
 
 /** Builds the MQTT gateway from top to bottom and starts it. Rejects with a SettingsError when the settings cannot be. */
 export async function startMqttGateway(config: Config, log: Log, deadlines: Deadlines = {}): Promise<Running> {
-  checkIdentity(config);
   const registry = createRegistry('mqtt-gateway');
   const { monotonic } = clock;
   const metrics = gatewayMetrics(registry, { sessionsOpen: () => sessions.size, monotonic });
@@ -46,10 +45,10 @@ export async function startMqttGateway(config: Config, log: Log, deadlines: Dead
   const admit = createAdmission({ auth, watcher, sessions, metrics, clock, log });
   const connectMs = deadlines.connectMs ?? CONNECT_DEADLINE_MS;
   const shared = { admit, registry, connectMs, monotonic, log };
-  const door =
+  const doors =
     config.upstream === undefined
-      ? openEmbedded({ ...shared, sessions })
-      : openFrontDoor({ ...shared, upstream: config.upstream, upstreamMs: deadlines.upstreamMs });
+      ? openEmbedded({ ...shared, sessions, credential: config.ingress?.credential })
+      : { devices: openFrontDoor({ ...shared, ...{ upstream: config.upstream, upstreamMs: deadlines.upstreamMs } }) };
   const probes = metricsListener(registry, () => watcher.placed);
 
   watcher.start();
@@ -58,20 +57,23 @@ export async function startMqttGateway(config: Config, log: Log, deadlines: Dead
     auth.close();
     probes.closeAllConnections();
     probes.close();
-    await door.close();
+    await doors.devices.close();
   };
   try {
     const probed = await listenOn(probes, '--metrics', config.metrics);
-    const { mqtt, mqtts, maxConnections } = config;
-    const listeners = await openListeners({ mqtt, mqtts, maxConnections, accept: door.accept, log });
+    const plans = plansOf(config, doors);
+    const identity = config.identity?.();
+    const listeners = await openListeners(plans, { identity, log });
+    const forget = onHangup(config, listeners, log);
     warnOfPlain(config, log);
+    const open = plans.map(({ flag }, index) => [flag.slice(2), listeners.addresses[index]] as const);
     return {
       ready: {
-        mqtt: formatAddress(listeners.mqtt),
-        ...(listeners.mqtts && { mqtts: formatAddress(listeners.mqtts) }),
+        ...Object.fromEntries(open.map(([name, address]) => [name, address && formatAddress(address)])),
         metrics: formatAddress(probed),
       },
       stop: async () => {
+        forget();
         await listeners.stop();
         await release();
       },
@@ -83,22 +85,50 @@ export async function startMqttGateway(config: Config, log: Log, deadlines: Dead
 }
 
 /** Devices live on other machines, so a plain listener is a normal need; but their digests can then be read on the way. */
-function warnOfPlain({ mqtt }: Config, log: Log): void {
-  if (isLoopback(mqtt.host)) return;
+function warnOfPlain({ mqtt, ws }: Config, log: Log): void {
+  const reached = [mqtt, ...(ws === undefined ? [] : [ws])].filter(({ host }) => !isLoopback(host));
+  if (reached.length === 0) return;
   log.warn(
-    { mqtt: formatAddress(mqtt) },
+    { listeners: reached.map(formatAddress) },
     'plain MQTT can be reached from other machines: whoever reads it on the way can replay a password with sign type 0 ' +
       'until its credential is reset, and one with sign type 1 for its hour; let devices use --mqtts',
   );
 }
 
-function checkIdentity({ mqtts }: Config): void {
-  if (mqtts === undefined) return;
-  try {
-    createSecureContext(mqtts.identity);
-  } catch (error) {
-    throw new SettingsError('--tls-cert and --tls-key hold no certificate chain and the private key that fits it', {
-      cause: error,
-    });
-  }
+function plansOf({ mqtt, mqtts, ws, wss, ingress, maxConnections }: Config, doors: Embedded): readonly ListenerPlan[] {
+  const forDevices = (flag: string, address: Address | undefined, kind: { tls: boolean; webSocket: boolean }) =>
+    address === undefined ? [] : [{ flag, address, ...kind, maxConnections, accept: doors.devices.accept }];
+  const atIngress =
+    ingress === undefined || doors.ingress === undefined
+      ? []
+      : [
+          {
+            flag: '--ingress',
+            address: ingress.address,
+            ...{ tls: ingress.tls, webSocket: false },
+            maxConnections: MAX_INGRESS_LINKS,
+            accept: doors.ingress,
+          },
+        ];
+  return [
+    ...forDevices('--mqtt', mqtt, { tls: false, webSocket: false }),
+    ...forDevices('--mqtts', mqtts, { tls: true, webSocket: false }),
+    ...forDevices('--ws', ws, { tls: false, webSocket: true }),
+    ...forDevices('--wss', wss, { tls: true, webSocket: true }),
+    ...atIngress,
+  ];
+}
+
+/** SIGHUP is the customary word for "read your files again". The returned function takes the listener away. */
+function onHangup({ identity }: Config, listeners: Listeners, log: Log): () => void {
+  const renew = () => {
+    try {
+      if (identity !== undefined) listeners.renew(identity());
+      log.info({}, 'the TLS certificate was read again');
+    } catch (error) {
+      log.error({ err: error }, 'the TLS certificate stays as it was');
+    }
+  };
+  process.on('SIGHUP', renew);
+  return () => process.off('SIGHUP', renew);
 }

@@ -5,6 +5,8 @@ import type { IConnectPacket } from 'mqtt-packet';
 import type { Admit } from '../admit.ts';
 import { answerTo } from '../answer.ts';
 import type { Door } from '../listener.ts';
+import { openIngress } from './ingress.ts';
+import type { IngressCredential } from './ingress-config.ts';
 import { Link, type LinkOptions, type Verdict } from './link.ts';
 import type { Drop } from './outbox.ts';
 import { REASON, reasonOf } from './reason.ts';
@@ -15,32 +17,35 @@ export type EmbeddedOptions = {
   readonly admit: Admit;
   readonly sessions: SessionTable;
   readonly registry: Registry;
+  /** What applications and other gateways log in with; undefined: they cannot. */
+  readonly credential: IngressCredential | undefined;
   /** CONNECT must arrive within this time. */
   readonly connectMs: number;
   readonly monotonic: () => number;
   readonly log: Log;
 };
 
+/** The broker's doors: one for devices, and one for applications and other gateways if it has a credential. */
+export type Embedded = { readonly devices: Door; readonly ingress: Door['accept'] | undefined };
+
 /** The broker in this process: devices that were let in publish and subscribe here. */
-export function openEmbedded(options: EmbeddedOptions): Door {
-  const { connectMs, monotonic, log } = options;
+export function openEmbedded(options: EmbeddedOptions): Embedded {
+  const { credential, connectMs, monotonic, log } = options;
   const router = new Router();
-  const metrics = linkMetrics(options.registry, log);
-  return {
-    accept: (socket) => {
+  const common = { ...linkMetrics(options.registry, log), connectMs, monotonic, log };
+  const devices: Door = {
+    accept: (stream, socket) => {
       const link = new Link({
-        stream: socket,
+        ...common,
+        stream,
         decide: (asking, connect) => decide(options, router, { link: asking, connect, socket }),
         publish: (message, from) => router.publish(message, from),
-        ...metrics,
-        connectMs,
-        monotonic,
-        log,
       });
       return { breach: (breach) => link.breach(breach), dismiss: () => link.end(REASON.SERVER_SHUTTING_DOWN) };
     },
     close: () => Promise.resolve(),
   };
+  return { devices, ingress: credential && openIngress({ ...common, router, credential }) };
 }
 
 type Asking = { readonly link: Link; readonly connect: IConnectPacket; readonly socket: Socket };
