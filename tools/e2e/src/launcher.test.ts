@@ -34,9 +34,9 @@ describe('a launched system', () => {
     const loopback = expect.stringMatching(/^127\.0\.0\.1:[1-9]\d*$/);
     expect(launcher.ready).toEqual({
       event: 'ready',
-      ...{ grpc: loopback, mqtt: loopback, mqtts: loopback },
+      ...{ grpc: loopback, mqtt: loopback, mqtts: loopback, ingress: loopback },
       admin: expect.stringMatching(/^http:\/\/127\.0\.0\.1:[1-9]\d*$/),
-      ...{ dataDir, token: join(dataDir, 'operator.token') },
+      ...{ dataDir, token: join(dataDir, 'operator.token'), ingressCredential: join(dataDir, 'ingress.credential') },
     });
   });
 
@@ -45,8 +45,8 @@ describe('a launched system', () => {
     const link = await dialIn(system.mqtt, right);
     const sockets = [system.launcher.pid, ...descendantsOf(system.launcher.pid)].flatMap(socketsOf);
     await link.close();
-    // Listeners: 2 of auth, 3 of the gateway; both ends of the gateway's call; the device's link.
-    expect(sockets.length).toBeGreaterThanOrEqual(8);
+    // Listeners: 2 of auth, 4 of the gateway; both ends of the gateway's call; the device's link.
+    expect(sockets.length).toBeGreaterThanOrEqual(9);
     expect(sockets.filter(reachesOut)).toEqual([]);
   });
 
@@ -61,7 +61,7 @@ describe('a launched system', () => {
   });
 });
 
-test.concurrent.for(['--grpc', '--admin', '--mqtt', '--mqtts'])(
+test.concurrent.for(['--grpc', '--admin', '--mqtt', '--mqtts', '--ingress'])(
   'a taken port of %s is named, with exit code 2',
   async (flag, scope) => {
     const place = await placeFor(scope);

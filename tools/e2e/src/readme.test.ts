@@ -19,7 +19,7 @@ let outputs: readonly string[];
 
 beforeAll(async () => {
   dataDir = await mkdtemp(join(tmpdir(), 'latchkey-readme-'));
-  const ports = ['--grpc', '--admin', '--mqtt', '--mqtts'].flatMap((flag) => [flag, '127.0.0.1:0']);
+  const ports = ['--grpc', '--admin', '--mqtt', '--mqtts', '--ingress'].flatMap((flag) => [flag, '127.0.0.1:0']);
   launcher = spawn(join(PROJECT_DIR, 'dev'), ['start', '--json', '--data-dir', dataDir, ...ports], {
     stdio: ['ignore', 'pipe', 'ignore'],
   });
@@ -38,10 +38,17 @@ afterAll(async () => {
 }, START_DEADLINE_MS);
 
 /** Runs all blocks in one shell, as a reader does, which ends at the first failure that a block does not expect. */
-function runBlocks({ admin, mqtt }: { readonly admin: string; readonly mqtt: string }): readonly string[] {
+function runBlocks({
+  admin,
+  mqtt,
+  ingress,
+}: Readonly<Record<'admin' | 'mqtt' | 'ingress', string>>): readonly string[] {
   const mark = '--- the next block ---';
   const commands = blocks.map((block) => `${block.commands}echo '${mark}'\n`).join('');
-  const script = commands.replaceAll('-p 1883', `-p ${mqtt.split(':')[1]}`).replaceAll('http://127.0.0.1:7480', admin);
+  const script = commands
+    .replaceAll('-p 1883', `-p ${mqtt.split(':')[1]}`)
+    .replaceAll('-p 1884', `-p ${ingress.split(':')[1]}`)
+    .replaceAll('http://127.0.0.1:7480', admin);
   const { stdout } = spawnSync('sh', ['-c', `set -eu; exec 2>&1\n${script}`], {
     cwd: PROJECT_DIR,
     encoding: 'utf8',

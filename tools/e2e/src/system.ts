@@ -22,7 +22,7 @@ export type Launched = System & { readonly launcher: Program; readonly stop: () 
 export const LAUNCHER = 'tools/start/src/main.ts';
 
 const FREE = '127.0.0.1:0';
-const FREE_PORTS = ['--grpc', FREE, '--admin', FREE, '--mqtt', FREE, '--mqtts', FREE];
+const FREE_PORTS = ['--grpc', FREE, '--admin', FREE, '--mqtt', FREE, '--mqtts', FREE, '--ingress', FREE];
 
 /** What the launcher is told to start on this place on free ports; later options win. */
 export function launcherArgs(place: Place, ...more: readonly string[]): string[] {

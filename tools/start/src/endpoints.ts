@@ -11,6 +11,10 @@ export type Endpoints = {
   readonly mqtt: string;
   /** `host:port` of MQTT over TLS. */
   readonly mqtts: string;
+  /** `host:port` of MQTT for applications and other gateways. */
+  readonly ingress: string;
+  /** Path of the file that holds what they log in with, `USER:PASSWORD`. */
+  readonly ingressCredential: string;
   /** Path of the file that holds the operator's token. */
   readonly token: string;
   /** Path of the data directory; the CA certificate to trust `mqtts` by is `tls/ca.pem` in it. */

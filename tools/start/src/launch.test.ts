@@ -29,7 +29,8 @@ const MQTT = `${LIFE}
     answer.writeHead(asked < 3 ? 503 : 200).end();
   });
   probes.listen(0, '127.0.0.1', () => {
-    ready({ mqtt: '127.0.0.1:7003', mqtts: '127.0.0.1:7004', metrics: '127.0.0.1:' + probes.address().port });
+    const listeners = { mqtt: '127.0.0.1:7003', mqtts: '127.0.0.1:7004', ingress: '127.0.0.1:7005' };
+    ready({ ...listeners, metrics: '127.0.0.1:' + probes.address().port });
   });
 `;
 
@@ -72,7 +73,8 @@ test('both services get their arguments, the second the real address of the firs
   const data = join(dir, 'data');
   expect(log).toContain(` auth  info  --data-dir ${data} --grpc G --log-level debug\n`);
   const tls = `--tls-cert ${data}/tls/server.pem --tls-key ${data}/tls/server.key --metrics 127.0.0.1:0`;
-  expect(log).toContain(` mqtt  info  --auth 127.0.0.1:7001 --mqtt M ${tls} --log-level debug\n`);
+  const ingress = `--ingress-credential ${data}/ingress.credential`;
+  expect(log).toContain(` mqtt  info  --auth 127.0.0.1:7001 --mqtt M ${ingress} ${tls} --log-level debug\n`);
 });
 
 test('with --json one line tells what listens, and the path of the token, not the token', async () => {
@@ -81,6 +83,7 @@ test('with --json one line tells what listens, and the path of the token, not th
   expect(JSON.parse(printed)).toEqual({
     ...{ event: 'ready', grpc: '127.0.0.1:7001', admin: 'http://127.0.0.1:7002', token: '/t/operator.token' },
     ...{ mqtt: '127.0.0.1:7003', mqtts: '127.0.0.1:7004', dataDir: join(dir, 'data') },
+    ...{ ingress: '127.0.0.1:7005', ingressCredential: join(dir, 'data/ingress.credential') },
   });
 });
 

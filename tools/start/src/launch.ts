@@ -3,6 +3,7 @@ import { developmentCertificates } from './certificates.ts';
 import { makeDataDir } from './data-dir.ts';
 import { type Endpoints, removeEndpoints, writeEndpoints } from './endpoints.ts';
 import { createFleet, describeEnding, type Fleet } from './fleet.ts';
+import { ingressCredential } from './ingress-credential.ts';
 import type { Log } from './log.ts';
 import { untilReady } from './readiness.ts';
 import { DEFAULT_DATA_DIR, type Settings } from './settings.ts';
@@ -63,17 +64,21 @@ async function bringUp(settings: Settings, outside: Outside, fleet: Fleet): Prom
   });
   if (auth === undefined) return undefined;
   const tlsArgs = ['--tls-cert', tls.certificate, '--tls-key', tls.key];
+  const credential = await ingressCredential(dataDir);
   const mqtt = await fleet.start({
     name: 'mqtt',
     script: outside.scripts.mqtt,
     // Only the launcher reads them, so they take whatever port is free.
-    args: ['--auth', auth.grpc, ...settings.mqttArgs, ...tlsArgs, '--metrics', '127.0.0.1:0', ...commonArgs],
-    fields: ['mqtt', 'mqtts', 'metrics'],
+    args: [
+      ...['--auth', auth.grpc, ...settings.mqttArgs, '--ingress-credential', credential, ...tlsArgs],
+      ...['--metrics', '127.0.0.1:0', ...commonArgs],
+    ],
+    fields: ['mqtt', 'mqtts', 'ingress', 'metrics'],
   });
   if (mqtt === undefined) return undefined;
   const { metrics, ...listeners } = mqtt;
   if (!(await untilReady('mqtt', metrics, fleet.over))) return undefined;
-  return { ...auth, ...listeners, dataDir };
+  return { ...auth, ...listeners, ingressCredential: credential, dataDir };
 }
 
 function greeting(endpoints: Endpoints, settings: Settings): string {

@@ -20,7 +20,7 @@ const SERVICE = `
   };
   for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, stop);
   process.on('disconnect', () => stop('disconnect'));
-  const ready = { event: 'ready', grpc: 'g', admin: 'a', token: 't', mqtt: '127.0.0.1:1', mqtts: 's' };
+  const ready = { event: 'ready', grpc: 'g', admin: 'a', token: 't', mqtt: '127.0.0.1:1', mqtts: 's', ingress: 'i' };
   const probes = createServer((_, answer) => answer.end()).listen(0, '127.0.0.1', () => {
     console.log(JSON.stringify({ ...ready, metrics: '127.0.0.1:' + probes.address().port }));
   });

@@ -29,6 +29,7 @@ type Options = {
   readonly admin: Address;
   readonly mqtt: Address;
   readonly mqtts: Address;
+  readonly ingress: Address;
   readonly insecureListen?: true;
   readonly json?: true;
   readonly logLevel: string;
@@ -51,6 +52,9 @@ export function readSettings(argv: readonly string[]): Settings {
     .addOption(addressOption('--admin <address>', 'listener for operators', '127.0.0.1:7480'))
     .addOption(addressOption('--mqtt <address>', 'listener for MQTT', '127.0.0.1:1883'))
     .addOption(addressOption('--mqtts <address>', 'listener for MQTT over TLS', '127.0.0.1:8883'))
+    .addOption(
+      addressOption('--ingress <address>', 'listener for MQTT of applications and other gateways', '127.0.0.1:1884'),
+    )
     .option('--insecure-listen', 'let listeners without authenticated callers be reached from other machines')
     .option('--json', 'print one JSON line when everything listens, and logs as JSON lines')
     .addHelpText('after', '\nExit codes: 0 stopped as asked, 1 a service failed, 2 wrong settings.')
@@ -67,7 +71,10 @@ function toSettings(options: Options): Settings {
       ...['--grpc', formatAddress(options.grpc), '--admin', formatAddress(options.admin)],
       ...(options.store === undefined ? [] : ['--store', options.store]),
     ],
-    mqttArgs: ['--mqtt', formatAddress(options.mqtt), '--mqtts', formatAddress(options.mqtts)],
+    mqttArgs: [
+      ...['--mqtt', formatAddress(options.mqtt), '--mqtts', formatAddress(options.mqtts)],
+      ...['--ingress', formatAddress(options.ingress)],
+    ],
     json: options.json === true,
   };
 }

@@ -37,7 +37,12 @@ test.each(['plain/path', "it's", 'a b', '$HOME', '"', ''])('%j is one word of th
 test('the welcome tells every address, the path of the token, and both lines', () => {
   const endpoints = {
     ...{ grpc: '127.0.0.1:1', admin: 'http://127.0.0.1:2', mqtt: '127.0.0.1:3', mqtts: '127.0.0.1:4' },
-    ...{ token: '/d/operator.token', dataDir: '/d' },
+    ...{
+      ingress: '127.0.0.1:5',
+      ingressCredential: '/d/ingress.credential',
+      token: '/d/operator.token',
+      dataDir: '/d',
+    },
   };
   const text = welcome(endpoints, false);
   for (const value of [...Object.values(endpoints), '/d/tls/ca.pem']) expect(text).toContain(value);

@@ -13,12 +13,13 @@ const WILDCARDS: Readonly<Record<string, string>> = { '0.0.0.0': '127.0.0.1', ':
 
 /** What an operator reads when everything listens: the addresses, and two lines to copy into a shell. */
 export function welcome(endpoints: Endpoints, isDefaultDir: boolean): string {
-  const { grpc, admin, mqtt, mqtts, token, dataDir } = endpoints;
+  const { grpc, admin, mqtt, mqtts, ingress, ingressCredential, token, dataDir } = endpoints;
   return `
 Latchkey runs.
 
   MQTT      ${mqtt}
   MQTTS     ${mqtts}, for clients that trust ${join(dataDir, 'tls/ca.pem')}
+  ingress   ${ingress}, MQTT for applications, which log in with ${ingressCredential}
   gRPC      ${grpc}, for gateways
   admin     ${admin}, for operators
   token     ${token}
