@@ -206,3 +206,32 @@ test('garbage in place of a handshake ends that connection alone', async () => {
   expect(plain).toBe('closed');
   await online(login('d'));
 });
+
+test('SIGHUP has the certificate read again: new links get it, open ones stay; one that does not fit changes nothing', async () => {
+  const before = server;
+  const kept = await online(login('kept'));
+  const renewed = await selfSignedPair('localhost');
+  const shown = async () => (await handshake({ rejectUnauthorized: false })).getPeerX509Certificate()?.fingerprint256;
+  try {
+    server = renewed;
+    process.emit('SIGHUP');
+    expect(await shown()).toBe(new X509Certificate(renewed.cert).fingerprint256);
+    server = { cert: renewed.cert, key: before.key };
+    process.emit('SIGHUP');
+    expect(await shown()).toBe(new X509Certificate(renewed.cert).fingerprint256);
+    expect(bench.logged.join('')).toContain('the TLS certificate stays as it was');
+    await kept.publishAsync('$oc/devices/kept/up', 'x', { qos: 1 });
+  } finally {
+    server = before;
+    process.emit('SIGHUP');
+  }
+});
+
+test('a device with a certificate gets in over WebSocket and TLS', async () => {
+  const { clientId, username } = login('d');
+  const overWss = { protocol: 'wss', path: '/mqtt', host: 'localhost' } as const;
+  const tls = { ca: server.cert, ...selfSigned };
+  const client = await dialIn(bench.portOf('wss'), { clientId, username, ...overWss, ...tls });
+  ends.push(() => client.endAsync(true));
+  expect(askedChain()).toEqual(fingerprints(selfSigned));
+});
