@@ -38,18 +38,18 @@ export type Config = {
 
 type Flags = UpstreamFlags &
   IngressFlags & {
-  mqtt: Address;
-  mqtts: Address;
-  ws?: Address;
-  wss?: Address;
-  tlsCert?: string;
-  tlsKey?: string;
-  auth: readonly Address[];
-  metrics: Address;
-  maxConnections: number;
-  insecureListen: boolean;
-  logLevel: LogLevel;
-};
+    mqtt: Address;
+    mqtts: Address;
+    ws?: Address;
+    wss?: Address;
+    tlsCert?: string;
+    tlsKey?: string;
+    auth: readonly Address[];
+    metrics: Address;
+    maxConnections: number;
+    insecureListen: boolean;
+    logLevel: LogLevel;
+  };
 
 /**
  * Reads the command line, and what of it the environment holds instead. Exits with help on --help and on unknown options;
@@ -104,7 +104,9 @@ export function readConfig(argv: readonly string[], upstreamPassword?: string): 
   const upstream = readUpstream(flags, upstreamPassword);
   const config = fromFlags(flags, command.getOptionValueSource('mqtts') !== 'default');
   if (upstream !== undefined && config.ingress !== undefined) {
-    throw new SettingsError('--ingress is for the broker in this process: with --upstream applications have another one');
+    throw new SettingsError(
+      '--ingress is for the broker in this process: with --upstream applications have another one',
+    );
   }
   return { ...config, upstream };
 }

@@ -44,11 +44,12 @@ export async function startMqttGateway(config: Config, log: Log, deadlines: Dead
   const watcher = new ChangeWatcher({ auth, sessions, closings, metrics, clock, random, log });
   const admit = createAdmission({ auth, watcher, sessions, metrics, clock, log });
   const connectMs = deadlines.connectMs ?? CONNECT_DEADLINE_MS;
+  const { upstream, ingress } = config;
   const shared = { admit, registry, connectMs, monotonic, log };
-  const doors =
-    config.upstream === undefined
-      ? openEmbedded({ ...shared, sessions, credential: config.ingress?.credential })
-      : { devices: openFrontDoor({ ...shared, ...{ upstream: config.upstream, upstreamMs: deadlines.upstreamMs } }) };
+  const doors: Embedded =
+    upstream === undefined
+      ? openEmbedded({ ...shared, sessions, credential: ingress?.credential })
+      : { devices: openFrontDoor({ ...shared, upstream, upstreamMs: deadlines.upstreamMs }), ingress: undefined };
   const probes = metricsListener(registry, () => watcher.placed);
 
   watcher.start();

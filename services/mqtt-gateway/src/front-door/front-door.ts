@@ -36,7 +36,7 @@ export function openFrontDoor(options: FrontDoorOptions): Door {
   const failed = failureTeller(options);
 
   const serve = async (relay: Relay): Promise<void> => {
-    const device = relay.conn;
+    const { device } = relay;
     const late = setTimeout(() => device.destroy(), connectMs);
     const packet = await relay.connect;
     clearTimeout(late);
@@ -59,11 +59,11 @@ export function openFrontDoor(options: FrontDoorOptions): Door {
   };
 
   return {
-    accept: (socket) => {
-      const relay = new Relay(socket);
+    accept: (stream, socket) => {
+      const relay = new Relay(stream, socket);
       serve(relay).catch((error: unknown) => {
         log.error({ err: error }, 'a link failed');
-        socket.destroy();
+        stream.destroy();
       });
       return {
         breach: (breach) => relay.end(breach === 'TOO_LONG' ? REASON.PACKET_TOO_LARGE : REASON.MALFORMED_PACKET),

@@ -21,14 +21,18 @@ const BROKER_RULES = {
 
 /** A device's link through this gateway: first without a broker, then joined to one. Each end closes the other. */
 export class Relay implements Link {
+  /** What carries the device's bytes and has its source and certificate: the socket below a WebSocket, else the same. */
   readonly conn: Duplex;
+  /** The device's bytes. */
+  readonly device: Duplex;
   readonly #intake: Intake;
   readonly #walk = packetWalk(BROKER_RULES);
   #version: Version = 4;
   #upstream: Duplex | undefined;
 
-  constructor(device: Duplex) {
-    this.conn = device;
+  constructor(device: Duplex, carrier: Duplex) {
+    this.conn = carrier;
+    this.device = device;
     this.#intake = openIntake(device, { firstByte: CONNECT_BYTE, maxBytes: MAX_CONNECT_BYTES });
   }
 
@@ -43,7 +47,7 @@ export class Relay implements Link {
   }
 
   isOpen(): boolean {
-    return !this.conn.destroyed && !this.conn.readableEnded;
+    return !this.device.destroyed && !this.device.readableEnded;
   }
 
   /** Answers the device and ends the link. */
@@ -53,7 +57,7 @@ export class Relay implements Link {
 
   /** Passes on the broker's answer and what was held of the device's packets, and from now on everything. */
   join({ socket: upstream, connack, rest }: Greeting): void {
-    const device = this.conn;
+    const device = this.device;
     const held = this.#intake.release();
     this.#upstream = upstream;
     const sent = Buffer.concat([connack, rest]);
@@ -73,12 +77,12 @@ export class Relay implements Link {
   /** Ends both sides at once. MQTT 5 is told why, where a packet may begin; MQTT 3 has no DISCONNECT from the server. */
   end(reason: number): void {
     const joined = this.#upstream;
-    joined?.unpipe(this.conn);
+    joined?.unpipe(this.device);
     joined?.destroy();
-    const hasPlace = joined !== undefined && this.#walk.atBoundary() && !this.conn.writableEnded;
+    const hasPlace = joined !== undefined && this.#walk.atBoundary() && !this.device.writableEnded;
     const mayTell = this.#version === 5 && hasPlace;
     if (mayTell) this.#leave(serverDisconnect(reason));
-    else this.conn.destroy();
+    else this.device.destroy();
   }
 
   #follow(chunk: Buffer): void {
@@ -87,7 +91,7 @@ export class Relay implements Link {
 
   /** Says a last thing. What the device still sends is dropped; it need not read, and is cut off then. */
   #leave(last: Buffer): void {
-    const device = this.conn;
+    const device = this.device;
     this.#intake.release();
     device.unpipe();
     device.end(last);
