@@ -18,6 +18,7 @@ test('prints one JSON object with all ratios and rates, and nothing else', { tim
   expect(ratios).toEqual({
     verify_over_bare: { ...ratio, aim: 1.2, bound: 'at_most' },
     unary_over_empty: { ...ratio, aim: 0.85, bound: 'at_least' },
+    stream_over_empty_unary: { ...ratio, aim: 5, bound: 'at_least' },
   });
   expect(rates).toEqual({
     bare_cpu_ns_per_operation: figure,
@@ -26,6 +27,8 @@ test('prints one JSON object with all ratios and rates, and nothing else', { tim
     authenticate_server_cpu_us_per_call: figure,
     empty_calls_per_s: figure,
     authenticate_calls_per_s: figure,
+    stream_server_cpu_us_per_decision: figure,
+    stream_decisions_per_s: figure,
   });
   for (const { median, min, max } of Object.values({ ...ratios, ...rates }) as (typeof figure)[]) {
     expect(min).toBeGreaterThan(0);

@@ -1,14 +1,12 @@
 import { fileURLToPath } from 'node:url';
-import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { systemClock } from '@latchkey/kernel';
-import { AuthenticateRequestSchema, AuthenticateResponseSchema, Protocol } from '@latchkey/protocol/v1';
+import { activate, drawAttempts, encoded, isGrant } from './attempts.ts';
 import { startAuthServer } from './auth-server.ts';
-import { deviceIdOf, proofOf, timestampOf } from './devices.ts';
+import { timestampOf } from './devices.ts';
 import { Caller } from './load.ts';
-import { alternate, cpuUs, figureOf, perSecond, type Round, ratioOf } from './measure.ts';
+import { alternate, cpuUs, figureOf, perSecond, ratioOf } from './measure.ts';
 import { type Suite, sizeOf } from './plan.ts';
-import type { Server } from './processes.ts';
-import { seededUniform, zipfIndexes } from './zipf.ts';
+import { serverRound } from './server-round.ts';
 
 /** A round is so many milliseconds. Many short rounds: a neighbour's burst then spoils few of them, and not the median. */
 const SIZES = {
@@ -17,13 +15,6 @@ const SIZES = {
 };
 const EMPTY_SERVER = fileURLToPath(import.meta.resolve('./empty-server.ts'));
 const AIM = { bound: 'at_least', value: 0.85 } as const;
-const SEED = 2;
-
-/** Requests prepared for each device: enough that Zipf's tail comes up. */
-const REQUESTS_PER_DEVICE = 4;
-
-/** Ten steps of the system's count of CPU time. */
-const MIN_ROUND_CPU_US = 100_000;
 
 /** Calls before the first round: a server's code is compiled as it runs, and settles after some 10,000 calls. */
 const WARM_UP_CALLS = 20_000;
@@ -41,12 +32,14 @@ export const unarySuite: Suite = async (plan) => {
   const auth = await startAuthServer(plan.processes, devices);
   const empty = await plan.processes.start(EMPTY_SERVER, []);
   await activate(auth, devices, timestamp);
-  const drawn = zipfIndexes(devices * REQUESTS_PER_DEVICE, devices, seededUniform(SEED));
-  const requests = Array.from(drawn, (index) => requestOf(index, timestamp));
+  const requests = drawAttempts(devices, timestamp).map(encoded);
   const emptyCaller = new Caller({ address: empty.field('grpc'), requests, isRight: ({ length }) => length === 0 });
   const authCaller = new Caller({ address: auth.field('grpc'), requests, isRight: isGrant });
   for (const caller of [emptyCaller, authCaller]) await caller.callTimes(WARM_UP_CALLS * plan.scale);
-  const sides = { a: () => roundOf(empty, emptyCaller, roundMs), b: () => roundOf(auth, authCaller, roundMs) };
+  const sides = {
+    a: () => serverRound(empty, (ms) => emptyCaller.callFor(ms), roundMs),
+    b: () => serverRound(auth, (ms) => authCaller.callFor(ms), roundMs),
+  };
   const pairs = await alternate(rounds, sides, ({ a, b }) =>
     plan.say(`unary: empty ${cpuUs(a).toFixed(1)} us, Authenticate ${cpuUs(b).toFixed(1)} us`),
   );
@@ -66,37 +59,3 @@ export const unarySuite: Suite = async (plan) => {
     },
   };
 };
-
-/** The first success of each device writes; it also brings the record into the cache. */
-async function activate(auth: Server, devices: number, timestamp: string): Promise<void> {
-  const requests = Array.from({ length: devices }, (_, index) => requestOf(index, timestamp));
-  const caller = new Caller({ address: auth.field('grpc'), requests, isRight: isGrant });
-  await caller.callTimes(devices);
-  caller.close();
-}
-
-/** Lasts longer than asked when the server came to run too little: every call costs it time, so that this ends. */
-async function roundOf(server: Server, caller: Caller, durationMs: number): Promise<Round> {
-  const [cpuBefore, begunMs] = [server.cpuUs(), performance.now()];
-  let operations = 0;
-  let used = 0;
-  while (used < MIN_ROUND_CPU_US) {
-    operations += await caller.callFor(durationMs);
-    used = server.cpuUs() - cpuBefore;
-  }
-  return { operations, cpuUs: used, wallMs: performance.now() - begunMs };
-}
-
-function requestOf(index: number, timestamp: string): Buffer {
-  const request = create(AuthenticateRequestSchema, {
-    deviceId: deviceIdOf(index),
-    protocol: Protocol.MQTT,
-    proof: { kind: { case: 'digest', value: proofOf(index, timestamp) } },
-    source: '192.0.2.1',
-  });
-  return Buffer.from(toBinary(AuthenticateRequestSchema, request));
-}
-
-function isGrant(response: Buffer): boolean {
-  return fromBinary(AuthenticateResponseSchema, response).decision.case === 'granted';
-}
