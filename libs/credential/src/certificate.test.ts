@@ -1,14 +1,16 @@
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { caIdOf } from './authority.ts';
 import {
   allowsClientUse,
-  chainsToTrusted,
   fingerprintsOf,
   isCurrent,
   parseCertificate,
   parseFingerprint,
+  parsePem,
+  trustedCaOf,
 } from './certificate.ts';
-import { DAY_MS, type Identity, issue, NOW_MS, type Wish } from './test-pki.ts';
+import { DAY_MS, type Identity, issue, NOW_MS, trusting, type Wish } from './test-pki.ts';
 
 const CLIENT_AUTH = '1.3.6.1.5.5.7.3.2';
 const SERVER_AUTH = '1.3.6.1.5.5.7.3.1';
@@ -114,7 +116,30 @@ describe('allowsClientUse: an extension that Node does not show', () => {
   });
 });
 
-describe('chainsToTrusted', () => {
+describe('parsePem', () => {
+  it('reads the one certificate of a text', async () => {
+    const { certificate, der } = await issue('device');
+    const pem = certificate.toString();
+    expect(parsePem(pem)?.raw).toEqual(Buffer.from(der));
+    expect(parsePem(`Subject: device\r\n${pem.replaceAll('\n', '\r\n')}\r\nbye`)?.raw).toEqual(Buffer.from(der));
+    expect(parsePem(pem + pem)).toBeUndefined();
+    expect(parsePem(pem.replace('MII', 'MIX'))).toBeUndefined();
+    expect(parsePem('')).toBeUndefined();
+  });
+
+  it('never throws, however long or broken the text is', () => {
+    const broken = fc.oneof(fc.string({ maxLength: 300 }), fc.uint8Array({ maxLength: 300 }).map(wrapped));
+    fc.assert(fc.property(broken, (text) => parsePem(text) === undefined));
+    expect(parsePem('-----BEGIN CERTIFICATE-----'.repeat(10_000))).toBeUndefined();
+    expect(parsePem(wrapped(Buffer.alloc(100_000, 0x30)))).toBeUndefined();
+  });
+
+  function wrapped(bytes: Uint8Array): string {
+    return `-----BEGIN CERTIFICATE-----\n${Buffer.from(bytes).toString('base64')}\n-----END CERTIFICATE-----`;
+  }
+});
+
+describe('trustedCaOf', () => {
   let root: Identity;
   let middle: Identity;
   let low: Identity;
@@ -127,13 +152,17 @@ describe('chainsToTrusted', () => {
     leaf = await issue('leaf', { issuer: low });
   });
 
-  function chains(shown: Identity, intermediates: readonly Identity[], trusted: readonly Identity[]): boolean {
-    return chainsToTrusted({
+  function rootOf(shown: Identity, intermediates: readonly Identity[], trusted: readonly Identity[]) {
+    return trustedCaOf({
       leaf: shown.certificate,
       intermediates: intermediates.map(({ certificate }) => certificate),
-      trustedCas: trusted.map(({ certificate }) => certificate),
+      trustedCas: trusting(...trusted),
       nowMs: NOW_MS,
     });
+  }
+
+  function chains(shown: Identity, intermediates: readonly Identity[], trusted: readonly Identity[]): boolean {
+    return rootOf(shown, intermediates, trusted) !== undefined;
   }
 
   it('follows intermediates in any order, with strangers among them', async () => {
@@ -145,6 +174,11 @@ describe('chainsToTrusted', () => {
   it('ends at any trusted CA, self-signed or not', () => {
     expect(chains(leaf, [], [low])).toBe(true);
     expect(chains(leaf, [low], [middle])).toBe(true);
+  });
+
+  it('names the trusted CA that it ends at', () => {
+    expect(rootOf(leaf, [low, middle], [root])).toBe(caIdOf(root.certificate));
+    expect(rootOf(leaf, [low, middle], [root, middle])).toBe(caIdOf(middle.certificate));
   });
 
   it('needs every link', () => {

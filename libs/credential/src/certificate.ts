@@ -6,6 +6,8 @@ const CLIENT_AUTH = '1.3.6.1.5.5.7.3.2';
 const EXTENDED_KEY_USAGE = Buffer.from('0603551d25', 'hex');
 /** Longest DER certificate that is parsed: 16 KiB holds any real one, RSA 16384 included. */
 const MAX_CERTIFICATE_BYTES = 16_384;
+/** RFC 7468 section 5.1. */
+const PEM_BLOCK = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g;
 const FINGERPRINT = /^(?:[0-9a-f]{40}|[0-9a-f]{64})$/;
 
 /** Hashes of a DER certificate in lowercase hex: 40 and 64 characters. */
@@ -34,6 +36,13 @@ export function parseCertificate(der: Uint8Array): X509Certificate | undefined {
   }
 }
 
+/** The one certificate of a PEM text; undefined when it holds another number of them, or one that cannot be read. */
+export function parsePem(text: string): X509Certificate | undefined {
+  const [block, ...more] = text.match(PEM_BLOCK) ?? [];
+  if (block === undefined || more.length > 0) return undefined;
+  return parseCertificate(Buffer.from(block.replaceAll(/-----[A-Z ]+-----/g, ''), 'base64'));
+}
+
 /** Is now within the certificate's validity, both ends included (RFC 5280 section 4.1.2.5)? */
 export function isCurrent(certificate: X509Certificate, nowMs: number): boolean {
   return certificate.validFromDate.getTime() <= nowMs && nowMs <= certificate.validToDate.getTime();
@@ -51,33 +60,34 @@ export function allowsClientUse(certificate: X509Certificate): boolean {
 }
 
 /**
- * Does the leaf chain to a trusted CA? Every issuer must be a CA (basic constraints and key usage), be current, allow
+ * The id of a trusted CA that the leaf chains to; undefined: of none. Every issuer must be a CA (basic constraints and key usage), be current, allow
  * client use, be named as the issuer and have made the signature. The intermediates may come in any order. Path length
  * and name constraints are not enforced: Node does not show them.
  */
-export function chainsToTrusted(chain: {
+export function trustedCaOf(chain: {
   readonly leaf: X509Certificate;
   readonly intermediates: readonly X509Certificate[];
-  readonly trustedCas: readonly X509Certificate[];
+  readonly trustedCas: ReadonlyMap<string, X509Certificate>;
   readonly nowMs: number;
-}): boolean {
+}): string | undefined {
   const mayIssue = (ca: X509Certificate) => ca.ca && isCurrent(ca, chain.nowMs) && allowsClientUse(ca);
-  const issuers = chain.trustedCas.filter(mayIssue);
+  const issuers = [...chain.trustedCas].filter(([, ca]) => mayIssue(ca));
   const pending = new Set(chain.intermediates.filter(mayIssue));
   // From the trusted down: a key that the device brought verifies nothing before a trusted one has vouched for it, and
   // each certificate joins the issuers once, so that loops end and the work is at most issuers times certificates.
-  for (const issuer of issuers) {
-    if (isIssuedBy(chain.leaf, issuer)) return true;
+  for (const [caId, issuer] of issuers) {
+    if (isIssuedBy(chain.leaf, issuer)) return caId;
     for (const candidate of pending) {
       if (!isIssuedBy(candidate, issuer)) continue;
       pending.delete(candidate);
-      issuers.push(candidate);
+      issuers.push([caId, candidate]);
     }
   }
-  return false;
+  return undefined;
 }
 
-function isIssuedBy(certificate: X509Certificate, issuer: X509Certificate): boolean {
+/** Does it name this issuer, and is it signed by the issuer's key? */
+export function isIssuedBy(certificate: X509Certificate, issuer: X509Certificate): boolean {
   try {
     return certificate.checkIssued(issuer) && certificate.verify(issuer.publicKey);
   } catch {

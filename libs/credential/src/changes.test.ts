@@ -73,10 +73,12 @@ describe('resetFingerprint and bindFingerprint', () => {
 
   it('binds an ARMED primary only', () => {
     const device = record(fingerprints('ARMED', OLD));
-    expect(bindFingerprint(device, PRESET)).toEqual(withSlots(device, { primary: set }));
-    expect(bindFingerprint(PINNED, PRESET)).toEqual(refuse('NOT_ARMED'));
-    expect(bindFingerprint(record(fingerprints(undefined, OLD)), PRESET)).toEqual(refuse('NOT_ARMED'));
-    expect(bindFingerprint(BOTH, PRESET)).toEqual(refuse('WRONG_KIND'));
+    const bound = { ...PRESET, boundBy: OLD };
+    expect(bindFingerprint(device, bound)).toEqual(withSlots(device, { primary: { ...set, boundBy: OLD } }));
+    expect(bindFingerprint(device, { ...bound, fingerprint: '' })).toEqual(refuse('FINGERPRINT_FORMAT'));
+    expect(bindFingerprint(PINNED, bound)).toEqual(refuse('NOT_ARMED'));
+    expect(bindFingerprint(record(fingerprints(undefined, OLD)), bound)).toEqual(refuse('NOT_ARMED'));
+    expect(bindFingerprint(BOTH, bound)).toEqual(refuse('WRONG_KIND'));
   });
 });
 

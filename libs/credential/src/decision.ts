@@ -1,5 +1,6 @@
 import type { CredentialId, Revision } from '@latchkey/kernel';
 import type { Slot } from './device.ts';
+import type { Basis } from './trust.ts';
 
 /** Why a device was refused; `docs/reasons.md` tells what each gateway answers. */
 export const DENY_REASONS = [
@@ -37,6 +38,8 @@ export type Granted = {
   readonly activatedNow: boolean;
   /** When the grant ends by itself, milliseconds since the epoch; undefined: never. */
   readonly expiresAtMs: number | undefined;
+  /** Of a grant by certificate: what it rests on besides the record. */
+  readonly basis: Basis | undefined;
 };
 
 /** The device may not connect. */

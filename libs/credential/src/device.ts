@@ -33,6 +33,8 @@ export type FingerprintSlot = {
   /** Its first success; undefined: never yet. */
   readonly firstUsedAtMs: number | undefined;
   readonly fingerprint: string;
+  /** The id of the CA through which trust on first use took it; undefined: an operator set it. */
+  readonly boundBy: string | undefined;
 };
 
 /** The secrets of a device. */

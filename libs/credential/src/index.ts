@@ -1,4 +1,15 @@
-export { type Fingerprints, fingerprintsOf, parseCertificate, parseFingerprint } from './certificate.ts';
+export {
+  caIdOf,
+  caIn,
+  deleteCa,
+  disableCa,
+  disableCertificate,
+  enableCertificate,
+  type NewCa,
+  registerCa,
+  verifyCa,
+} from './authority.ts';
+export { type Fingerprints, fingerprintsOf, parseCertificate, parseFingerprint, parsePem } from './certificate.ts';
 export { DENY_REASONS, type Decision, type Denied, type DenyReason, denied, type Granted } from './decision.ts';
 export type {
   ArmedSlot,
@@ -39,6 +50,7 @@ export type {
 export { type PskSecrets, pskSecrets } from './psk-secrets.ts';
 export { isRefusal, REFUSAL_REASONS, type Refusal, type RefusalReason } from './refusal.ts';
 export {
+  type BoundFingerprint,
   bindFingerprint,
   type NewFingerprint,
   type NewSecret,
@@ -58,11 +70,28 @@ export {
   USE_PRECISION_MS,
 } from './rotation.ts';
 export { generateSecret, parseSecret } from './secret-text.ts';
-export { type SessionGrant, sessionStands } from './session.ts';
+export { restsOn, type SessionContext, type SessionGrant, sessionStands } from './session.ts';
 export { activationDeadlineMs } from './standing.ts';
 export { contentOf, heldIn, otherSlot } from './state.ts';
 export { leavesTrace, noteSuccess } from './success.ts';
 export { makeToken, TOKEN_LIFE_MS, type TokenKeys } from './token.ts';
+export {
+  type Basis,
+  CAS_KEY,
+  type Ca,
+  type CaStatus,
+  DISABLED_KEYS,
+  type DisabledCertificate,
+  disabledKeyOf,
+  EMPTY_PAGE,
+  isTrustKey,
+  parseTrustKey,
+  shownFingerprints,
+  type TrustKey,
+  type TrustPage,
+  type TrustView,
+  viewOf,
+} from './trust.ts';
 export {
   type BindVerdict,
   DEFAULT_SETTINGS,

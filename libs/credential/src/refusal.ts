@@ -22,6 +22,28 @@ export const REFUSAL_REASONS = [
   'FINGERPRINT_FORMAT',
   /** No whole number of seconds from 0 to 2147483647. */
   'TIMEOUT_RANGE',
+  /** No certificate that may issue those of clients. */
+  'NOT_A_CA',
+  /** The CA's certificate has expired, or is not valid yet. */
+  'CA_NOT_CURRENT',
+  /** There is no such CA. */
+  'CA_UNKNOWN',
+  /** The CA is trusted already, or still. */
+  'CA_TRUSTED',
+  /** The CA was disabled; it must be registered anew. */
+  'CA_DISABLED',
+  /** No more CAs fit in. */
+  'TOO_MANY_CAS',
+  /** The CA's key did not sign the verification certificate. */
+  'NOT_SIGNED_BY_CA',
+  /** The verification certificate has another common name. */
+  'WRONG_VERIFY_CODE',
+  /** The verification certificate has expired, or is not valid yet. */
+  'VERIFICATION_NOT_CURRENT',
+  /** The certificate is not disabled. */
+  'NOT_DISABLED',
+  /** No more disabled certificates fit in beside those that begin with the same two digits. */
+  'TOO_MANY_DISABLED',
 ] as const;
 
 /** Why a change was refused. */

@@ -15,6 +15,9 @@ export type PresetFingerprint = {
   readonly nowMs: number;
 };
 
+/** A fingerprint that trust on first use takes, and the id of the CA that it rests on. */
+export type BoundFingerprint = PresetFingerprint & { readonly boundBy: string };
+
 /** A fingerprint to set, or the explicit wish to bind the first certificate from a trusted CA. */
 export type NewFingerprint = PresetFingerprint | { readonly trustOnFirstUse: true; readonly nowMs: number };
 
@@ -51,11 +54,14 @@ export function resetFingerprint(device: DeviceState, slot: Slot, next: NewFinge
  * Gives an ARMED primary the fingerprint of its first certificate, after a BIND verdict. Refused: WRONG_KIND, NOT_ARMED,
  * FINGERPRINT_FORMAT.
  */
-export function bindFingerprint(device: DeviceState, next: PresetFingerprint): DeviceState | Refusal {
+export function bindFingerprint(device: DeviceState, next: BoundFingerprint): DeviceState | Refusal {
   const { credentials } = device;
   if (credentials.kind !== 'CERTIFICATE') return refuse('WRONG_KIND');
   if (credentials.primary.state !== 'ARMED') return refuse('NOT_ARMED');
-  return resetFingerprint(device, 'PRIMARY', next);
+  const content = fingerprintSlot(next);
+  if (isRefusal(content)) return content;
+  const primary = content.state === 'SET' ? { ...content, boundBy: next.boundBy } : content;
+  return withCredentials(device, { ...credentials, primary });
 }
 
 /** A slot that holds this secret. Refused: SECRET_LENGTH, SECRET_CHARACTERS, SECRET_NOT_HEX. */
@@ -70,5 +76,6 @@ export function fingerprintSlot(next: NewFingerprint): FingerprintSlot | ArmedSl
   if ('trustOnFirstUse' in next) return { state: 'ARMED', setAtMs: next.nowMs };
   const fingerprint = parseFingerprint(next.fingerprint);
   if (fingerprint === undefined) return refuse('FINGERPRINT_FORMAT');
-  return { state: 'SET', credentialId: next.credentialId, setAtMs: next.nowMs, firstUsedAtMs: undefined, fingerprint };
+  const { credentialId, nowMs: setAtMs } = next;
+  return { state: 'SET', credentialId, setAtMs, firstUsedAtMs: undefined, fingerprint, boundBy: undefined };
 }

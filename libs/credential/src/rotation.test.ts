@@ -14,7 +14,7 @@ import {
   safeToRetire,
   USE_PRECISION_MS,
 } from './rotation.ts';
-import { sessionStands } from './session.ts';
+import { type SessionContext, sessionStands } from './session.ts';
 import { contentOf, heldIn, otherSlot, stateOf } from './state.ts';
 import { leavesTrace, noteSuccess } from './success.ts';
 import { fingerprints, idOf, PRIMARY_ID, plain, record, SECONDARY_ID, secrets } from './test-devices.ts';
@@ -256,21 +256,68 @@ describe('safeToRetire', () => {
 });
 
 describe('sessionStands', () => {
-  const session = { credentialId: PRIMARY_ID, revision: toRevision(5) };
+  const at = (nowMs: number): SessionContext => ({
+    nowMs,
+    requireTrustedCa: false,
+    isTrusted: () => false,
+    isDisabled: () => true,
+  });
+  const session = { credentialId: PRIMARY_ID, revision: toRevision(5), basis: undefined };
 
   it('as long as the device, its credential and its sessions do', () => {
-    expect(sessionStands(BOTH, session, NOW_MS)).toBe(true);
-    expect(sessionStands(withState(taken(promoteSecondary(BOTH))), session, NOW_MS)).toBe(true);
-    expect(sessionStands(undefined, session, NOW_MS)).toBe(false);
-    expect(sessionStands({ ...BOTH, frozen: true }, session, NOW_MS)).toBe(false);
-    expect(sessionStands(withState(retire(BOTH, 'PRIMARY')), session, NOW_MS)).toBe(false);
-    expect(sessionStands(BOTH, { ...session, credentialId: idOf(9) }, NOW_MS)).toBe(false);
-    expect(sessionStands(retiring('PRIMARY'), session, AT_MS - 1)).toBe(true);
-    expect(sessionStands(retiring('PRIMARY'), session, AT_MS)).toBe(false);
+    expect(sessionStands(BOTH, session, at(NOW_MS))).toBe(true);
+    expect(sessionStands(withState(taken(promoteSecondary(BOTH))), session, at(NOW_MS))).toBe(true);
+    expect(sessionStands(undefined, session, at(NOW_MS))).toBe(false);
+    expect(sessionStands({ ...BOTH, frozen: true }, session, at(NOW_MS))).toBe(false);
+    expect(sessionStands(withState(retire(BOTH, 'PRIMARY')), session, at(NOW_MS))).toBe(false);
+    expect(sessionStands(BOTH, { ...session, credentialId: idOf(9) }, at(NOW_MS))).toBe(false);
+    expect(sessionStands(retiring('PRIMARY'), session, at(AT_MS - 1))).toBe(true);
+    expect(sessionStands(retiring('PRIMARY'), session, at(AT_MS))).toBe(false);
   });
 
   it('only from the revision on that closed the device, and up to the one that it has', () => {
     const revisions = [2, 3, 7, 8].map((revision) => ({ ...session, revision: toRevision(revision) }));
-    expect(revisions.map((own) => sessionStands(BOTH, own, NOW_MS))).toEqual([false, true, true, false]);
+    expect(revisions.map((own) => sessionStands(BOTH, own, at(NOW_MS)))).toEqual([false, true, true, false]);
+  });
+});
+
+describe('sessionStands: with a certificate', () => {
+  const CA_A = 'aa'.repeat(32);
+  const LEAF = 'ab'.repeat(32);
+  const own = { fingerprints: [LEAF, 'cd'.repeat(20)], caIds: [CA_A] };
+  const session = { credentialId: PRIMARY_ID, revision: toRevision(5), basis: own };
+  const device = record(fingerprints(LEAF));
+  const judge = (
+    disabled: readonly string[],
+    trusted: readonly string[],
+    requireTrustedCa = false,
+  ): SessionContext => ({
+    ...{ nowMs: NOW_MS, requireTrustedCa },
+    isTrusted: (caId) => trusted.includes(caId),
+    isDisabled: (fingerprint) => disabled.includes(fingerprint),
+  });
+
+  it('falls with any certificate that it was opened with, in the form in which it is disabled', () => {
+    expect(sessionStands(device, session, judge([], [CA_A]))).toBe(true);
+    expect(sessionStands(device, session, judge(['cd'.repeat(20)], [CA_A]))).toBe(false);
+    expect(sessionStands(device, { ...session, basis: undefined }, judge([], []))).toBe(true);
+    expect(sessionStands(device, { ...session, basis: undefined }, judge([LEAF], []))).toBe(false);
+  });
+
+  it('falls with a CA that its grant needed, or that its fingerprint was bound by', () => {
+    expect(sessionStands(device, session, judge([], []))).toBe(false);
+    const { credentials } = device;
+    if (credentials.kind !== 'CERTIFICATE' || credentials.primary.state !== 'SET') throw new Error('it is set');
+    const bound = { ...device, credentials: { ...credentials, primary: { ...credentials.primary, boundBy: CA_A } } };
+    expect(sessionStands(bound, { ...session, basis: undefined }, judge([], [CA_A]))).toBe(true);
+    expect(sessionStands(bound, { ...session, basis: undefined }, judge([], []))).toBe(false);
+  });
+
+  it('falls where a chain is demanded that nobody knows of', () => {
+    const bare = { ...session, basis: { ...own, caIds: [] } };
+    expect(sessionStands(device, bare, judge([], [CA_A]))).toBe(true);
+    expect(sessionStands(device, bare, judge([], [CA_A], true))).toBe(false);
+    expect(sessionStands(record(fingerprints(LEAF, undefined, true)), bare, judge([], [CA_A]))).toBe(false);
+    expect(sessionStands(device, session, judge([], [CA_A], true))).toBe(true);
   });
 });

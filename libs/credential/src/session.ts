@@ -1,17 +1,55 @@
 import type { CredentialId, Revision } from '@latchkey/kernel';
 import type { DeviceRecord } from './device.ts';
 import { standingAt } from './retirement.ts';
-import { slotHolding } from './state.ts';
+import { heldIn, slotHolding } from './state.ts';
+import type { Basis } from './trust.ts';
 
 /** What a gateway remembers of the grant that opened a session. */
-export type SessionGrant = { readonly credentialId: CredentialId; readonly revision: Revision };
+export type SessionGrant = {
+  readonly credentialId: CredentialId;
+  readonly revision: Revision;
+  /** Of a grant by certificate, if the gateway kept it. */
+  readonly basis: Basis | undefined;
+};
+
+/** What a session is judged by besides the device. */
+export type SessionContext = {
+  readonly nowMs: number;
+  /** Every certificate must chain to a trusted CA, whatever its device says. */
+  readonly requireTrustedCa: boolean;
+  readonly isTrusted: (caId: string) => boolean;
+  readonly isDisabled: (fingerprint: string) => boolean;
+};
+
+/** What the session rests on besides the record, as far as record and gateway know; undefined: on nothing. */
+export function restsOn(record: DeviceRecord | undefined, { credentialId, basis }: SessionGrant): Basis | undefined {
+  const slot = record && slotHolding(record, credentialId);
+  const held = slot && heldIn(record, slot);
+  if (held === undefined || !('fingerprint' in held)) return undefined;
+  return {
+    fingerprints: [held.fingerprint, ...(basis?.fingerprints ?? [])],
+    caIds: [...(held.boundBy === undefined ? [] : [held.boundBy]), ...(basis?.caIds ?? [])],
+  };
+}
 
 /**
- * May a session stay open? The device is there and not frozen, a slot still holds the credential, and no write since the
- * grant closed all its sessions. A grant on a revision that the record has not reached is of another history.
+ * May a session stay open? The device is there and not frozen, a slot still holds the credential, no write since the
+ * grant closed all its sessions, and what a certificate rests on was not taken away. A grant on a revision that the
+ * record has not reached is of another history.
  */
-export function sessionStands(record: DeviceRecord | undefined, session: SessionGrant, nowMs: number): boolean {
+export function sessionStands(
+  record: DeviceRecord | undefined,
+  session: SessionGrant,
+  context: SessionContext,
+): boolean {
   if (record === undefined || record.frozen) return false;
   if (session.revision < record.sessionsClosedAt || session.revision > record.revision) return false;
-  return slotHolding(standingAt(record, nowMs), session.credentialId) !== undefined;
+  if (slotHolding(standingAt(record, context.nowMs), session.credentialId) === undefined) return false;
+  const rests = restsOn(record, session);
+  if (rests === undefined) return true;
+  const { credentials } = record;
+  const demanded = context.requireTrustedCa || (credentials.kind === 'CERTIFICATE' && credentials.requireTrustedCa);
+  // Without a CA in the grant's basis nobody knows what chain there was.
+  if (demanded && (session.basis?.caIds.length ?? 0) === 0) return false;
+  return rests.caIds.every(context.isTrusted) && !rests.fingerprints.some(context.isDisabled);
 }

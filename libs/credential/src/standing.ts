@@ -38,6 +38,7 @@ export function settle(
       credentialId: right.credentialId,
       activate: device.activatedAtMs === undefined,
       firstUse: heldIn(device, right.slot)?.firstUsedAtMs === undefined,
+      caIds: [],
       ...retirementFor(device, right.credentialId),
     }
   );

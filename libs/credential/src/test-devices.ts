@@ -77,5 +77,5 @@ function held(credentialId: CredentialId, secret: string | undefined): SecretSlo
 }
 
 function pinned(credentialId: CredentialId, fingerprint: string | undefined): FingerprintSlot | typeof EMPTY {
-  return fingerprint === undefined ? EMPTY : { state: 'SET', credentialId, ...TIMES, fingerprint };
+  return fingerprint === undefined ? EMPTY : { state: 'SET', credentialId, ...TIMES, fingerprint, boundBy: undefined };
 }

@@ -9,6 +9,7 @@ import {
   KeyUsagesExtension,
   X509CertificateGenerator,
 } from '@peculiar/x509';
+import { caIdOf } from './authority.ts';
 import { DEFAULT_SETTINGS, type VerifyContext } from './verdict.ts';
 
 /** The tests' present: 2026-11-23 08:30 UTC. */
@@ -65,9 +66,21 @@ export async function issue(name: string, wish: Wish = {}): Promise<Identity> {
   return { certificate: new X509Certificate(der), der, keys };
 }
 
+/** These CAs as trusted ones. */
+export function trusting(...cas: readonly Identity[]): VerifyContext['trustedCas'] {
+  return new Map(cas.map(({ certificate }) => [caIdOf(certificate), certificate]));
+}
+
 /** What the default deployment judges by, over MQTT, now. */
 export function context(change: Partial<VerifyContext> = {}): VerifyContext {
-  return { nowMs: NOW_MS, protocol: 'MQTT', settings: DEFAULT_SETTINGS, trustedCas: [], ...change };
+  return {
+    nowMs: NOW_MS,
+    protocol: 'MQTT',
+    settings: DEFAULT_SETTINGS,
+    trustedCas: new Map(),
+    disabled: false,
+    ...change,
+  };
 }
 
 function newKeys(): Promise<CryptoKeyPair> {

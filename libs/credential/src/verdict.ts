@@ -29,8 +29,10 @@ export type VerifyContext = {
   readonly nowMs: number;
   readonly protocol: Protocol;
   readonly settings: VerifySettings;
-  /** The CAs that certificates may chain to: registered, proven and not disabled. */
-  readonly trustedCas: readonly X509Certificate[];
+  /** The CAs that certificates may chain to, by id: registered, proven and not disabled. */
+  readonly trustedCas: ReadonlyMap<string, X509Certificate>;
+  /** A certificate that the proof shows is disabled. */
+  readonly disabled: boolean;
   /** The keys of access tokens; absent: none is accepted. */
   readonly tokenKeys?: TokenKeys | undefined;
 };
@@ -48,6 +50,8 @@ export type GrantVerdict = {
   readonly retires: CredentialId | undefined;
   /** When this credential retires, milliseconds since the epoch; undefined: not by the clock. */
   readonly expiresAtMs: number | undefined;
+  /** Ids of the CAs that had to be trusted for it; empty: none had. */
+  readonly caIds: readonly string[];
 };
 
 /** The primary is ARMED and the certificate may have it: the caller must write the binding, then verify again. */
@@ -55,6 +59,8 @@ export type BindVerdict = {
   readonly kind: 'BIND';
   /** SHA-256 of the DER leaf, 64 lowercase hex characters. */
   readonly fingerprint: string;
+  /** The trusted CA that the certificate chains to. */
+  readonly caId: string;
   /** The grant after the binding would activate the device. */
   readonly activate: boolean;
 };

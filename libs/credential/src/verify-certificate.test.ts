@@ -1,20 +1,29 @@
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { caIdOf } from './authority.ts';
 import { fingerprintsOf } from './certificate.ts';
 import type { CertificateProof, FingerprintProof, Protocol } from './proof.ts';
 import { digest, fingerprints, PRIMARY_ID, plain, record, SECONDARY_ID, secrets } from './test-devices.ts';
-import { context, DAY_MS, type Identity, issue, NOW_MS } from './test-pki.ts';
+import { context, DAY_MS, type Identity, issue, NOW_MS, trusting } from './test-pki.ts';
 import { DEFAULT_SETTINGS, deny } from './verdict.ts';
 import { verify } from './verify.ts';
 
 const SERVER_AUTH = '1.3.6.1.5.5.7.3.1';
-const GRANT_PRIMARY = { kind: 'GRANT', slot: 'PRIMARY', credentialId: PRIMARY_ID, activate: false, firstUse: false };
+const GRANT_PRIMARY = {
+  kind: 'GRANT',
+  slot: 'PRIMARY',
+  credentialId: PRIMARY_ID,
+  activate: false,
+  firstUse: false,
+  caIds: [],
+};
 const GRANT_SECONDARY = {
   kind: 'GRANT',
   slot: 'SECONDARY',
   credentialId: SECONDARY_ID,
   activate: false,
   firstUse: false,
+  caIds: [],
 };
 const DEMANDING = { ...DEFAULT_SETTINGS, requireTrustedCa: true };
 const OTHER = 'ab'.repeat(32);
@@ -135,16 +144,17 @@ describe('verify: a certificate with a preset fingerprint', () => {
 });
 
 describe('verify: a trusted CA is demanded', () => {
-  const byAll = () => context({ settings: DEMANDING, trustedCas: [root.certificate] });
-  const byDevice = () => context({ trustedCas: [root.certificate] });
+  const byAll = () => context({ settings: DEMANDING, trustedCas: trusting(root) });
+  const byDevice = () => context({ trustedCas: trusting(root) });
 
   it('takes a chain to it, by the setting or by the device', () => {
+    const byRoot = { ...GRANT_PRIMARY, caIds: [caIdOf(root.certificate)] };
     const device = record(fingerprints(sha256(issued)));
-    expect(verify(device, chain(issued, middle), byAll())).toEqual(GRANT_PRIMARY);
+    expect(verify(device, chain(issued, middle), byAll())).toEqual(byRoot);
     const strict = record(fingerprints(sha256(issued), undefined, true));
-    expect(verify(strict, chain(issued, middle), byDevice())).toEqual(GRANT_PRIMARY);
+    expect(verify(strict, chain(issued, middle), byDevice())).toEqual(byRoot);
     const noise = { ...chain(issued), chain: [issued.der, Buffer.from('noise'), middle.der] };
-    expect(verify(strict, noise, byDevice())).toEqual(GRANT_PRIMARY);
+    expect(verify(strict, noise, byDevice())).toEqual(byRoot);
   });
 
   it.each([
@@ -157,53 +167,103 @@ describe('verify: a trusted CA is demanded', () => {
     expect(verify(device, chain(issued), judge())).toEqual(deny('CERTIFICATE_UNTRUSTED'));
     expect(verify(device, bare(sha256(issued)), judge())).toEqual(deny('CERTIFICATE_UNTRUSTED'));
     expect(verify(device, bare('cd'.repeat(32)), judge())).toEqual(deny('FINGERPRINT_MISMATCH'));
-    const without = { ...judge(), trustedCas: [] };
+    const without = { ...judge(), trustedCas: new Map() };
     expect(verify(device, chain(issued, middle, root), without)).toEqual(deny('CERTIFICATE_UNTRUSTED'));
   });
 });
 
+describe('verify: a certificate that is disabled', () => {
+  it('is refused in any slot, with a chain or without, and binds nothing', () => {
+    const judge = context({ disabled: true, trustedCas: trusting(root) });
+    const devices = [fingerprints(sha256(issued)), fingerprints(OTHER, sha1(issued)), fingerprints('ARMED')];
+    for (const credentials of devices) {
+      expect(verify(record(credentials), chain(issued, middle), judge)).toEqual(deny('CERTIFICATE_DISABLED'));
+      expect(verify(record(credentials), bare(sha256(issued)), judge)).toEqual(deny('CERTIFICATE_DISABLED'));
+    }
+    expect(verify(undefined, chain(issued), judge)).toEqual(deny('UNKNOWN_DEVICE'));
+    expect(verify(record(secrets('primary-1')), chain(issued), judge)).toEqual(deny('WRONG_KIND'));
+    expect(verify(record(secrets('primary-1')), plain('primary-1'), judge).kind).toBe('GRANT');
+  });
+});
+
+describe('verify: a certificate that trust on first use took', () => {
+  const boundBy = (ca: Identity, requireTrustedCa = false) => {
+    const credentials = fingerprints(sha256(issued), undefined, requireTrustedCa);
+    const { primary } = credentials;
+    if (primary.state !== 'SET') throw new Error('the primary is set');
+    return record({ ...credentials, primary: { ...primary, boundBy: caIdOf(ca.certificate) } });
+  };
+
+  it('is granted as long as its CA is trusted, without a chain and after the end of the CA', () => {
+    const grant = { ...GRANT_PRIMARY, caIds: [caIdOf(root.certificate)] };
+    const trusted = context({ trustedCas: trusting(root) });
+    expect(verify(boundBy(root), chain(issued), trusted)).toEqual(grant);
+    expect(verify(boundBy(root), bare(sha256(issued)), trusted)).toEqual(grant);
+    const old = trusting({ ...root, certificate: expired.certificate });
+    const expiredCa = new Map([...old.values()].map((certificate) => [caIdOf(root.certificate), certificate]));
+    expect(verify(boundBy(root), chain(issued), context({ trustedCas: expiredCa }))).toEqual(grant);
+  });
+
+  it('is refused without that CA, whatever other one is trusted', () => {
+    for (const trustedCas of [trusting(), trusting(middle)]) {
+      const judge = context({ trustedCas });
+      expect(verify(boundBy(root), chain(issued, middle), judge)).toEqual(deny('CERTIFICATE_UNTRUSTED'));
+      expect(verify(boundBy(root), bare(sha256(issued)), judge)).toEqual(deny('CERTIFICATE_UNTRUSTED'));
+    }
+  });
+
+  it('rests on both CAs when another one is demanded as well', () => {
+    const judge = context({ trustedCas: trusting(root, middle) });
+    const caIds = [middle, root].map(({ certificate }) => caIdOf(certificate));
+    expect(verify(boundBy(root, true), chain(issued), judge)).toEqual({ ...GRANT_PRIMARY, caIds });
+    const one = context({ trustedCas: trusting(middle) });
+    expect(verify(boundBy(middle, true), chain(issued), one)).toMatchObject({ caIds: caIds.slice(0, 1) });
+    expect(verify(boundBy(root, true), chain(issued), one)).toEqual(deny('CERTIFICATE_UNTRUSTED'));
+  });
+});
+
 describe('verify: an ARMED primary', () => {
-  const trusting = (protocol: Protocol = 'MQTT') => context({ protocol, trustedCas: [root.certificate] });
+  const trusted = (protocol: Protocol = 'MQTT') => context({ protocol, trustedCas: trusting(root) });
 
   it.each<Protocol>(['MQTT', 'COAP', 'HTTPS'])(
     'binds a certificate that chains to a trusted CA over %s',
     (protocol) => {
-      const verdict = { kind: 'BIND', fingerprint: sha256(issued), activate: false };
-      expect(verify(record(fingerprints('ARMED')), chain(issued, middle), trusting(protocol))).toEqual(verdict);
+      const verdict = { kind: 'BIND', fingerprint: sha256(issued), caId: caIdOf(root.certificate), activate: false };
+      expect(verify(record(fingerprints('ARMED')), chain(issued, middle), trusted(protocol))).toEqual(verdict);
       const fresh = record(fingerprints('ARMED', OTHER), { activatedAtMs: undefined });
-      expect(verify(fresh, chain(issued, middle), trusting(protocol))).toEqual({ ...verdict, activate: true });
+      expect(verify(fresh, chain(issued, middle), trusted(protocol))).toEqual({ ...verdict, activate: true });
     },
   );
 
   it('lets a SET secondary have its certificate first', () => {
     const device = record(fingerprints('ARMED', sha256(issued)));
-    expect(verify(device, chain(issued, middle), trusting())).toEqual(GRANT_SECONDARY);
-    expect(verify(device, bare(sha256(issued)), trusting())).toEqual(GRANT_SECONDARY);
+    expect(verify(device, chain(issued, middle), trusted())).toEqual(GRANT_SECONDARY);
+    expect(verify(device, bare(sha256(issued)), trusted())).toEqual(GRANT_SECONDARY);
   });
 
   it('binds nothing less', () => {
     const device = record(fingerprints('ARMED'));
-    expect(verify(device, chain(own), trusting())).toEqual(deny('CERTIFICATE_UNTRUSTED'));
-    expect(verify(device, chain(issued), trusting())).toEqual(deny('CERTIFICATE_UNTRUSTED'));
+    expect(verify(device, chain(own), trusted())).toEqual(deny('CERTIFICATE_UNTRUSTED'));
+    expect(verify(device, chain(issued), trusted())).toEqual(deny('CERTIFICATE_UNTRUSTED'));
     expect(verify(device, chain(issued, middle), context())).toEqual(deny('CERTIFICATE_UNTRUSTED'));
-    expect(verify(device, bare(sha256(issued)), trusting())).toEqual(deny('CERTIFICATE_UNTRUSTED'));
-    expect(verify(device, chain(expired, middle), trusting())).toEqual(deny('CERTIFICATE_EXPIRED'));
-    expect(verify(device, chain(server, middle), trusting())).toEqual(deny('CERTIFICATE_INVALID'));
+    expect(verify(device, bare(sha256(issued)), trusted())).toEqual(deny('CERTIFICATE_UNTRUSTED'));
+    expect(verify(device, chain(expired, middle), trusted())).toEqual(deny('CERTIFICATE_EXPIRED'));
+    expect(verify(device, chain(server, middle), trusted())).toEqual(deny('CERTIFICATE_INVALID'));
   });
 
   it('binds nothing while the device is frozen or late, and tells only a trusted certificate', () => {
     const frozen = record(fingerprints('ARMED'), { frozen: true });
-    expect(verify(frozen, chain(issued, middle), trusting())).toEqual(deny('FROZEN'));
-    expect(verify(frozen, chain(own), trusting())).toEqual(deny('CERTIFICATE_UNTRUSTED'));
+    expect(verify(frozen, chain(issued, middle), trusted())).toEqual(deny('FROZEN'));
+    expect(verify(frozen, chain(own), trusted())).toEqual(deny('CERTIFICATE_UNTRUSTED'));
     const late = { activatedAtMs: undefined, createdAtMs: NOW_MS - 60_000, activationTimeoutS: 60 };
     const overdue = record(fingerprints('ARMED'), late);
-    expect(verify(overdue, chain(issued, middle), trusting())).toEqual(deny('ACTIVATION_EXPIRED'));
+    expect(verify(overdue, chain(issued, middle), trusted())).toEqual(deny('ACTIVATION_EXPIRED'));
   });
 
   it('binds nothing to an EMPTY slot', () => {
     const device = record(fingerprints(undefined, OTHER));
-    expect(verify(device, chain(issued, middle), trusting())).toEqual(deny('FINGERPRINT_MISMATCH'));
-    expect(verify(record(fingerprints()), chain(issued, middle), trusting())).toEqual(deny('NO_CREDENTIAL'));
+    expect(verify(device, chain(issued, middle), trusted())).toEqual(deny('FINGERPRINT_MISMATCH'));
+    expect(verify(record(fingerprints()), chain(issued, middle), trusted())).toEqual(deny('NO_CREDENTIAL'));
   });
 });
 

@@ -2,12 +2,12 @@ import { timingSafeEqual, type X509Certificate } from 'node:crypto';
 import type { CredentialId } from '@latchkey/kernel';
 import {
   allowsClientUse,
-  chainsToTrusted,
   type Fingerprints,
   fingerprintsOf,
   isCurrent,
   parseCertificate,
   parseFingerprint,
+  trustedCaOf,
 } from './certificate.ts';
 import type { CertificateCredentials, DeviceState, Slot } from './device.ts';
 import type { CertificateProof, FingerprintProof } from './proof.ts';
@@ -35,7 +35,7 @@ type Shown = ShownChain | ShownFingerprint;
 type Owner = { readonly device: DeviceState; readonly credentials: CertificateCredentials };
 
 /** The slot that the fingerprint is right for. */
-type Right = { readonly slot: Slot; readonly credentialId: CredentialId };
+type Right = { readonly slot: Slot; readonly credentialId: CredentialId; readonly boundBy: string | undefined };
 
 /** The verdict on a certificate chain. */
 export function verifyCertificate(
@@ -63,31 +63,42 @@ function verifyShown(device: DeviceState | undefined, shown: Shown | undefined, 
   if (device === undefined) return deny('UNKNOWN_DEVICE');
   if (credentials === undefined) return deny('WRONG_KIND');
   if (shown === undefined) return deny('CERTIFICATE_INVALID');
+  if (context.disabled) return deny('CERTIFICATE_DISABLED');
   const right = primary ?? secondary;
   if (right) return accept({ device, credentials }, right, shown, context);
   if (credentials.primary.state === 'ARMED') return bind(device, shown, context);
   return deny(holdsAny(credentials, context) ? 'FINGERPRINT_MISMATCH' : 'NO_CREDENTIAL');
 }
 
-/** The verdict on what matches a SET slot. */
+/**
+ * The verdict on what matches a SET slot. What trust on first use took rests on its CA for as long as the slot holds it:
+ * no operator has ever named that certificate.
+ */
 function accept(owner: Owner, right: Right, shown: Shown, context: VerifyContext): Verdict {
+  const { boundBy } = right;
+  const refused = unusable(shown, context);
+  if (refused !== undefined) return refused;
   const demanded = context.settings.requireTrustedCa || owner.credentials.requireTrustedCa;
-  return (
-    unusable(shown, context) ??
-    (demanded ? untrusted(shown, context) : undefined) ??
-    settle(owner.device, right, context)
-  );
+  const caId = demanded ? chainCa(shown, context) : undefined;
+  if (demanded && caId === undefined) return deny('CERTIFICATE_UNTRUSTED');
+  if (boundBy !== undefined && !context.trustedCas.has(boundBy)) return deny('CERTIFICATE_UNTRUSTED');
+  const verdict = settle(owner.device, right, context);
+  if (verdict.kind === 'DENY') return verdict;
+  return { ...verdict, caIds: [...new Set([caId, boundBy])].filter((known) => known !== undefined) };
 }
 
 /** The verdict on what an ARMED primary might take. */
 function bind(device: DeviceState, shown: Shown, context: VerifyContext): Verdict {
   if (shown.leaf === undefined) return deny('CERTIFICATE_UNTRUSTED');
+  const refused = unusable(shown, context);
+  if (refused !== undefined) return refused;
+  const caId = chainCa(shown, context);
+  if (caId === undefined) return deny('CERTIFICATE_UNTRUSTED');
   return (
-    unusable(shown, context) ??
-    untrusted(shown, context) ??
     barred(device, context.nowMs) ?? {
       kind: 'BIND',
       fingerprint: shown.fingerprints.sha256,
+      caId,
       activate: device.activatedAtMs === undefined,
     }
   );
@@ -100,12 +111,11 @@ function unusable(shown: Shown, context: VerifyContext): DenyVerdict | undefined
   return isCurrent(shown.leaf, context.nowMs) ? undefined : deny('CERTIFICATE_EXPIRED');
 }
 
-function untrusted(shown: Shown, context: VerifyContext): DenyVerdict | undefined {
-  if (shown.leaf === undefined) return deny('CERTIFICATE_UNTRUSTED');
+/** The trusted CA that the chain ends at; undefined: it ends at none, or there is no chain. */
+function chainCa(shown: Shown, { trustedCas, nowMs }: VerifyContext): string | undefined {
+  if (shown.leaf === undefined || trustedCas.size === 0) return undefined;
   const intermediates = shown.rest.map(parseCertificate).filter((certificate) => certificate !== undefined);
-  const { trustedCas, nowMs } = context;
-  const trusted = chainsToTrusted({ leaf: shown.leaf, intermediates, trustedCas, nowMs });
-  return trusted ? undefined : deny('CERTIFICATE_UNTRUSTED');
+  return trustedCaOf({ leaf: shown.leaf, intermediates, trustedCas, nowMs });
 }
 
 /** The slot if it is SET to what was shown. The stored length says which hash counts; one compare in every case. */
@@ -121,7 +131,9 @@ function match(
   const expected = Buffer.from(held?.fingerprint ?? DUMMY[algorithm], 'utf8');
   const compared = Buffer.from(given ?? DUMMY[algorithm], 'utf8');
   const equal = expected.length === compared.length && timingSafeEqual(expected, compared);
-  return equal && held && given !== undefined ? { slot, credentialId: held.credentialId } : undefined;
+  return equal && held && given !== undefined
+    ? { slot, credentialId: held.credentialId, boundBy: held.boundBy }
+    : undefined;
 }
 
 function holdsAny(credentials: CertificateCredentials, context: VerifyContext): boolean {

@@ -8,13 +8,21 @@ import { deny } from './verdict.ts';
 import { verify } from './verify.ts';
 import { verifySecret } from './verify-secret.ts';
 
-const GRANT_PRIMARY = { kind: 'GRANT', slot: 'PRIMARY', credentialId: PRIMARY_ID, activate: false, firstUse: false };
+const GRANT_PRIMARY = {
+  kind: 'GRANT',
+  slot: 'PRIMARY',
+  credentialId: PRIMARY_ID,
+  activate: false,
+  firstUse: false,
+  caIds: [],
+};
 const GRANT_SECONDARY = {
   kind: 'GRANT',
   slot: 'SECONDARY',
   credentialId: SECONDARY_ID,
   activate: false,
   firstUse: false,
+  caIds: [],
 };
 const BOTH = record(secrets('primary-1', 'secondary-1'));
 

@@ -1,0 +1,107 @@
+import type { X509Certificate } from 'node:crypto';
+import { allowsClientUse, fingerprintsOf, isCurrent, isIssuedBy } from './certificate.ts';
+import { type Refusal, refuse } from './refusal.ts';
+import type { Ca, CaStatus, DisabledCertificate, TrustPage } from './trust.ts';
+
+/** CAs of a deployment, the vendor's figure; each chain that is looked at may be held against all of them. */
+const MAX_CAS = 100;
+/** Disabled certificates of one page: 256,000 in all, and a page stays below the megabyte that is read and written at once. */
+const MAX_DISABLED_A_PAGE = 1_000;
+
+/** A CA to register. */
+export type NewCa = {
+  readonly certificate: X509Certificate;
+  /** Drawn for it; random. */
+  readonly verifyCode: string;
+  readonly nowMs: number;
+};
+
+/** The id of the CA with this certificate. */
+export function caIdOf({ raw }: X509Certificate): string {
+  return fingerprintsOf(raw).sha256;
+}
+
+/**
+ * Takes in a CA, not trusted yet; one that was disabled begins anew. The same object comes back when it is registered and
+ * not verified. Refused: NOT_A_CA, CA_NOT_CURRENT, CA_TRUSTED, TOO_MANY_CAS.
+ */
+export function registerCa(page: TrustPage, { certificate, verifyCode, nowMs }: NewCa): TrustPage | Refusal {
+  if (!certificate.ca || !allowsClientUse(certificate)) return refuse('NOT_A_CA');
+  if (!isCurrent(certificate, nowMs)) return refuse('CA_NOT_CURRENT');
+  const caId = caIdOf(certificate);
+  const known = caIn(page, caId);
+  if (known?.status === 'TRUSTED') return refuse('CA_TRUSTED');
+  if (known?.status === 'UNVERIFIED') return page;
+  if (known === undefined && page.cas.length >= MAX_CAS) return refuse('TOO_MANY_CAS');
+  const ca: Ca = { caId, der: certificate.raw, status: 'UNVERIFIED', verifyCode };
+  return { ...page, cas: [...page.cas.filter((other) => other.caId !== caId), ca] };
+}
+
+/**
+ * Trusts a CA whose key was used to sign a certificate with the verify code as its common name. The same object comes
+ * back when it is trusted already. Refused: CA_UNKNOWN, CA_DISABLED, CA_NOT_CURRENT, NOT_SIGNED_BY_CA,
+ * WRONG_VERIFY_CODE, VERIFICATION_NOT_CURRENT.
+ */
+export function verifyCa(
+  page: TrustPage,
+  caId: string,
+  proof: { readonly ca: X509Certificate; readonly certificate: X509Certificate; readonly nowMs: number },
+): TrustPage | Refusal {
+  const known = caIn(page, caId);
+  if (known === undefined) return refuse('CA_UNKNOWN');
+  if (known.status === 'TRUSTED') return page;
+  if (known.status === 'DISABLED') return refuse('CA_DISABLED');
+  const { ca, certificate, nowMs } = proof;
+  if (!isCurrent(ca, nowMs)) return refuse('CA_NOT_CURRENT');
+  if (!isIssuedBy(certificate, ca)) return refuse('NOT_SIGNED_BY_CA');
+  if (commonNameOf(certificate) !== known.verifyCode) return refuse('WRONG_VERIFY_CODE');
+  if (!isCurrent(certificate, nowMs)) return refuse('VERIFICATION_NOT_CURRENT');
+  return withStatus(page, caId, 'TRUSTED');
+}
+
+/** Trusts a CA no more. The same object comes back when it is disabled already. Refused: CA_UNKNOWN. */
+export function disableCa(page: TrustPage, caId: string): TrustPage | Refusal {
+  const known = caIn(page, caId);
+  if (known === undefined) return refuse('CA_UNKNOWN');
+  return known.status === 'DISABLED' ? page : withStatus(page, caId, 'DISABLED');
+}
+
+/** Forgets a CA that is not trusted. Refused: CA_UNKNOWN, CA_TRUSTED. */
+export function deleteCa(page: TrustPage, caId: string): TrustPage | Refusal {
+  const known = caIn(page, caId);
+  if (known === undefined) return refuse('CA_UNKNOWN');
+  if (known.status === 'TRUSTED') return refuse('CA_TRUSTED');
+  return { ...page, cas: page.cas.filter((ca) => ca !== known) };
+}
+
+/** The CA with this id, whatever its status. */
+export function caIn({ cas }: TrustPage, caId: string): Ca | undefined {
+  return cas.find((ca) => ca.caId === caId);
+}
+
+/** Disables a certificate. The same object comes back when it is disabled already. Refused: TOO_MANY_DISABLED. */
+export function disableCertificate(page: TrustPage, certificate: DisabledCertificate): TrustPage | Refusal {
+  const { disabled } = page;
+  if (disabled.some(({ fingerprint }) => fingerprint === certificate.fingerprint)) return page;
+  if (disabled.length >= MAX_DISABLED_A_PAGE) return refuse('TOO_MANY_DISABLED');
+  const before = disabled.filter(({ fingerprint }) => fingerprint < certificate.fingerprint);
+  return { ...page, disabled: [...before, certificate, ...disabled.slice(before.length)] };
+}
+
+/** Takes the disabling of a certificate back. Refused: NOT_DISABLED. */
+export function enableCertificate(page: TrustPage, fingerprint: string): TrustPage | Refusal {
+  const disabled = page.disabled.filter((certificate) => certificate.fingerprint !== fingerprint);
+  return disabled.length === page.disabled.length ? refuse('NOT_DISABLED') : { ...page, disabled };
+}
+
+function withStatus(page: TrustPage, caId: string, status: CaStatus): TrustPage {
+  return { ...page, cas: page.cas.map((ca) => (ca.caId === caId ? { ...ca, status } : ca)) };
+}
+
+/** The only common name of the subject; undefined: it has none, or more than one. */
+function commonNameOf({ subject }: X509Certificate): string | undefined {
+  // One attribute a line; Node escapes line breaks within a value. Undefined for an empty subject, whatever the types say.
+  const lines = (subject as string | undefined)?.split('\n') ?? [];
+  const [name, ...more] = lines.filter((line) => line.startsWith('CN='));
+  return more.length === 0 ? name?.slice('CN='.length) : undefined;
+}

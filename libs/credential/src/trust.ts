@@ -1,0 +1,97 @@
+import type { X509Certificate } from 'node:crypto';
+import { fingerprintsOf, parseCertificate, parseFingerprint } from './certificate.ts';
+import type { Proof } from './proof.ts';
+
+declare const brand: unique symbol;
+
+/**
+ * Names one page of what is trusted: `.cas`, or `.` and the first two digits of the fingerprints that it holds. It
+ * begins with a dot, which no device id has.
+ */
+export type TrustKey = string & { readonly [brand]: 'TrustKey' };
+
+/** How a CA stands: possession of its key is not proven yet, it is trusted, or it was disabled. */
+export type CaStatus = 'UNVERIFIED' | 'TRUSTED' | 'DISABLED';
+
+/** A certificate authority that an operator registered. */
+export type Ca = {
+  /** SHA-256 of its certificate, 64 lowercase hex characters. */
+  readonly caId: string;
+  readonly der: Uint8Array;
+  readonly status: CaStatus;
+  /** The common name that the verification certificate must carry. */
+  readonly verifyCode: string;
+};
+
+/** A certificate that no device may show. */
+export type DisabledCertificate = {
+  /** 40 (SHA-1) or 64 (SHA-256) lowercase hex characters. */
+  readonly fingerprint: string;
+  readonly disabledAtMs: number;
+  /** Why, for operators. */
+  readonly note: string;
+};
+
+/** All CAs, or the disabled certificates whose fingerprints begin with the same two digits, in their order. */
+export type TrustPage = { readonly cas: readonly Ca[]; readonly disabled: readonly DisabledCertificate[] };
+
+/** A page of which nothing is kept. */
+export const EMPTY_PAGE: TrustPage = { cas: [], disabled: [] };
+
+/** The page of all CAs. */
+export const CAS_KEY = '.cas' as TrustKey;
+
+/** The pages of the disabled certificates, in the order of the fingerprints. */
+export const DISABLED_KEYS: readonly TrustKey[] = Array.from(
+  { length: 256 },
+  (_, byte) => `.${byte.toString(16).padStart(2, '0')}` as TrustKey,
+);
+
+const KEYS: ReadonlySet<string> = new Set([CAS_KEY, ...DISABLED_KEYS]);
+
+/** The text as the key of a page; undefined when it is none. */
+export function parseTrustKey(text: string): TrustKey | undefined {
+  return KEYS.has(text) ? (text as TrustKey) : undefined;
+}
+
+/** Is it the key of a page, and not the id of a device? */
+export function isTrustKey(key: string): key is TrustKey {
+  return key.startsWith('.');
+}
+
+/** The page that says whether the certificate with this fingerprint is disabled. */
+export function disabledKeyOf(fingerprint: string): TrustKey {
+  return `.${fingerprint.slice(0, 2)}` as TrustKey;
+}
+
+/** A page as proofs are judged by it. */
+export type TrustView = {
+  /** Trusted CAs by id. */
+  readonly trustedCas: ReadonlyMap<string, X509Certificate>;
+  /** Fingerprints of disabled certificates. */
+  readonly disabled: ReadonlySet<string>;
+};
+
+/** What a page says of proofs; a CA that this OpenSSL cannot read is not trusted. */
+export function viewOf(page: TrustPage): TrustView {
+  const trusted = page.cas.flatMap(({ caId, der, status }): [string, X509Certificate][] => {
+    const certificate = status === 'TRUSTED' ? parseCertificate(der) : undefined;
+    return certificate === undefined ? [] : [[caId, certificate]];
+  });
+  return { trustedCas: new Map(trusted), disabled: new Set(page.disabled.map(({ fingerprint }) => fingerprint)) };
+}
+
+/** What a grant by certificate rests on besides the device's record: taking any of it away ends the session. */
+export type Basis = {
+  /** Fingerprints of all certificates that were shown, in both forms where the certificate was there. */
+  readonly fingerprints: readonly string[];
+  /** Ids of the CAs that had to be trusted. */
+  readonly caIds: readonly string[];
+};
+
+/** The fingerprints by which a disabled certificate would be known in the proof; none in a proof without certificate. */
+export function shownFingerprints(proof: Proof): readonly string[] {
+  if (proof.kind === 'FINGERPRINT') return [parseFingerprint(proof.fingerprint)].filter((known) => known !== undefined);
+  if (proof.kind !== 'CERTIFICATE') return [];
+  return proof.chain.flatMap((der) => Object.values(fingerprintsOf(der)));
+}
