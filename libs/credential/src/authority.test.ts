@@ -15,10 +15,10 @@ import {
   CAS_KEY,
   DISABLED_KEYS,
   disabledKeyOf,
-  EMPTY_PAGE,
   isTrustKey,
+  NOTHING_TRUSTED,
   parseTrustKey,
-  type TrustPage,
+  type TrustSet,
   viewOf,
 } from './trust.ts';
 
@@ -27,24 +27,24 @@ const SERVER_AUTH = '1.3.6.1.5.5.7.3.1';
 
 let ca: Identity;
 let caId: string;
-let page: TrustPage;
+let set: TrustSet;
 
 beforeAll(async () => {
   ca = await issue('ca', { ca: true });
   caId = caIdOf(ca.certificate);
-  page = taken(registerCa(EMPTY_PAGE, newCa(ca)));
+  set = taken(registerCa(NOTHING_TRUSTED, newCa(ca)));
 });
 
 function newCa({ certificate }: Identity, verifyCode = CODE) {
   return { certificate, verifyCode, nowMs: NOW_MS };
 }
 
-function taken(outcome: TrustPage | Refusal): TrustPage {
+function taken(outcome: TrustSet | Refusal): TrustSet {
   if (isRefusal(outcome)) throw new Error(outcome.refused);
   return outcome;
 }
 
-function statuses({ cas }: TrustPage): readonly string[] {
+function statuses({ cas }: TrustSet): readonly string[] {
   return cas.map(({ status }) => status);
 }
 
@@ -52,18 +52,18 @@ async function proofOf(name: string, wish: Wish = { issuer: ca }, nowMs = NOW_MS
   return { ca: ca.certificate, certificate: (await issue(name, wish)).certificate, nowMs };
 }
 
-async function verified(): Promise<TrustPage> {
-  return taken(verifyCa(page, caId, await proofOf(CODE)));
+async function verified(): Promise<TrustSet> {
+  return taken(verifyCa(set, caId, await proofOf(CODE)));
 }
 
 describe('registerCa', () => {
   it('takes a CA in without trusting it', () => {
-    expect(page.cas).toEqual([{ caId, der: ca.certificate.raw, status: 'UNVERIFIED', verifyCode: CODE }]);
-    expect(viewOf(page).trustedCas.size).toBe(0);
+    expect(set.cas).toEqual([{ caId, der: ca.certificate.raw, status: 'UNVERIFIED', verifyCode: CODE }]);
+    expect(viewOf(set).trustedCas.size).toBe(0);
   });
 
   it('answers the same to a repetition, and refuses a trusted one', async () => {
-    expect(registerCa(page, newCa(ca, 'another code'))).toBe(page);
+    expect(registerCa(set, newCa(ca, 'another code'))).toBe(set);
     expect(registerCa(await verified(), newCa(ca))).toEqual(refuse('CA_TRUSTED'));
   });
 
@@ -82,13 +82,13 @@ describe('registerCa', () => {
     ['has expired', { ca: true, notAfterMs: NOW_MS - 1000 }, refuse('CA_NOT_CURRENT')],
     ['is of the future', { ca: true, notBeforeMs: NOW_MS + 1000 }, refuse('CA_NOT_CURRENT')],
   ])('refuses one that %s', async (_name, wish, refusal) => {
-    expect(registerCa(EMPTY_PAGE, newCa(await issue('odd', wish)))).toEqual(refusal);
+    expect(registerCa(NOTHING_TRUSTED, newCa(await issue('odd', wish)))).toEqual(refusal);
   });
 
   it('takes a hundred and no more, until one is deleted', () => {
-    const [first] = page.cas;
-    const others = Array.from({ length: 100 }, (_, n) => ({ ...first, caId: `${n}` }) as TrustPage['cas'][number]);
-    const full = { ...page, cas: others };
+    const [first] = set.cas;
+    const others = Array.from({ length: 100 }, (_, n) => ({ ...first, caId: `${n}` }) as TrustSet['cas'][number]);
+    const full = { ...set, cas: others };
     expect(registerCa(full, newCa(ca))).toEqual(refuse('TOO_MANY_CAS'));
     expect(taken(registerCa(taken(deleteCa(full, '7')), newCa(ca))).cas).toHaveLength(100);
   });
@@ -113,7 +113,7 @@ describe('verifyCa', () => {
       proofOf(`x,CN=${CODE}`),
       proofOf(CODE, { issuer: ca, notAfterMs: NOW_MS - 1 }),
       proofOf(CODE, { issuer: ca }, NOW_MS + 2 * DAY_MS),
-    ]).then((proofs) => proofs.map((proof) => verifyCa(page, caId, proof)));
+    ]).then((proofs) => proofs.map((proof) => verifyCa(set, caId, proof)));
     expect(refusals).toEqual([
       refuse('NOT_SIGNED_BY_CA'),
       refuse('NOT_SIGNED_BY_CA'),
@@ -127,8 +127,8 @@ describe('verifyCa', () => {
   });
 
   it('knows neither a stranger nor a disabled one', async () => {
-    expect(verifyCa(page, 'ff'.repeat(32), await proofOf(CODE))).toEqual(refuse('CA_UNKNOWN'));
-    expect(verifyCa(taken(disableCa(page, caId)), caId, await proofOf(CODE))).toEqual(refuse('CA_DISABLED'));
+    expect(verifyCa(set, 'ff'.repeat(32), await proofOf(CODE))).toEqual(refuse('CA_UNKNOWN'));
+    expect(verifyCa(taken(disableCa(set, caId)), caId, await proofOf(CODE))).toEqual(refuse('CA_DISABLED'));
   });
 });
 
@@ -139,13 +139,13 @@ describe('disableCa and deleteCa', () => {
     const disabled = taken(disableCa(trusted, caId));
     expect([statuses(disabled), viewOf(disabled).trustedCas.size]).toEqual([['DISABLED'], 0]);
     expect(disableCa(disabled, caId)).toBe(disabled);
-    expect(taken(deleteCa(disabled, caId))).toEqual(EMPTY_PAGE);
-    expect(caIn(taken(deleteCa(page, caId)), caId)).toBeUndefined();
+    expect(taken(deleteCa(disabled, caId))).toEqual(NOTHING_TRUSTED);
+    expect(caIn(taken(deleteCa(set, caId)), caId)).toBeUndefined();
   });
 
   it('know no stranger', () => {
-    expect(disableCa(page, 'ff'.repeat(32))).toEqual(refuse('CA_UNKNOWN'));
-    expect(deleteCa(page, 'ff'.repeat(32))).toEqual(refuse('CA_UNKNOWN'));
+    expect(disableCa(set, 'ff'.repeat(32))).toEqual(refuse('CA_UNKNOWN'));
+    expect(deleteCa(set, 'ff'.repeat(32))).toEqual(refuse('CA_UNKNOWN'));
   });
 });
 
@@ -153,9 +153,9 @@ describe('disabled certificates', () => {
   const certificate = (fingerprint: string) => ({ fingerprint, disabledAtMs: NOW_MS, note: 'stolen' });
 
   it('are kept once, in order, with the first note', () => {
-    const some = ['0b', '0a00', '0c', '0a'].reduce<TrustPage>(
+    const some = ['0b', '0a00', '0c', '0a'].reduce<TrustSet>(
       (before, fingerprint) => taken(disableCertificate(before, certificate(fingerprint))),
-      EMPTY_PAGE,
+      NOTHING_TRUSTED,
     );
     expect(some.disabled.map(({ fingerprint }) => fingerprint)).toEqual(['0a', '0a00', '0b', '0c']);
     expect(disableCertificate(some, { ...certificate('0b'), note: 'again' })).toBe(some);
@@ -163,18 +163,18 @@ describe('disabled certificates', () => {
   });
 
   it('are enabled again', () => {
-    const one = taken(disableCertificate(EMPTY_PAGE, certificate('0a')));
-    expect(enableCertificate(one, '0a')).toEqual(EMPTY_PAGE);
+    const one = taken(disableCertificate(NOTHING_TRUSTED, certificate('0a')));
+    expect(enableCertificate(one, '0a')).toEqual(NOTHING_TRUSTED);
     expect(enableCertificate(one, '0b')).toEqual(refuse('NOT_DISABLED'));
   });
 
-  it('are a thousand a page at most', () => {
+  it('are a thousand a set at most', () => {
     const disabled = Array.from({ length: 1_000 }, (_, n) => certificate(String(n)));
-    expect(disableCertificate({ ...EMPTY_PAGE, disabled }, certificate('x'))).toEqual(refuse('TOO_MANY_DISABLED'));
+    expect(disableCertificate({ ...NOTHING_TRUSTED, disabled }, certificate('x'))).toEqual(refuse('TOO_MANY_DISABLED'));
   });
 });
 
-describe('keys of pages', () => {
+describe('keys of sets', () => {
   it('are no device ids, and each fingerprint has one', () => {
     expect(DISABLED_KEYS).toHaveLength(256);
     expect(DISABLED_KEYS.every((key) => isTrustKey(key) && parseTrustKey(key) === key)).toBe(true);
@@ -185,6 +185,6 @@ describe('keys of pages', () => {
 
   it('a CA that cannot be read is not trusted', () => {
     const broken = { caId: 'x', der: Buffer.from('broken'), status: 'TRUSTED', verifyCode: '' } as const;
-    expect(viewOf({ ...EMPTY_PAGE, cas: [broken] }).trustedCas.size).toBe(0);
+    expect(viewOf({ ...NOTHING_TRUSTED, cas: [broken] }).trustedCas.size).toBe(0);
   });
 });

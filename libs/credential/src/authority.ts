@@ -1,12 +1,12 @@
 import type { X509Certificate } from 'node:crypto';
 import { allowsClientUse, fingerprintsOf, isCurrent, isIssuedBy } from './certificate.ts';
 import { type Refusal, refuse } from './refusal.ts';
-import type { Ca, CaStatus, DisabledCertificate, TrustPage } from './trust.ts';
+import type { Ca, CaStatus, DisabledCertificate, TrustSet } from './trust.ts';
 
 /** CAs of a deployment, the vendor's figure; each chain that is looked at may be held against all of them. */
 const MAX_CAS = 100;
-/** Disabled certificates of one page: 256,000 in all, and a page stays below the megabyte that is read and written at once. */
-const MAX_DISABLED_A_PAGE = 1_000;
+/** Disabled certificates of one set: 256,000 in all, and a set stays below the megabyte that is read and written at once. */
+const MAX_DISABLED_A_SET = 1_000;
 
 /** A CA to register. */
 export type NewCa = {
@@ -25,16 +25,16 @@ export function caIdOf({ raw }: X509Certificate): string {
  * Takes in a CA, not trusted yet; one that was disabled begins anew. The same object comes back when it is registered and
  * not verified. Refused: NOT_A_CA, CA_NOT_CURRENT, CA_TRUSTED, TOO_MANY_CAS.
  */
-export function registerCa(page: TrustPage, { certificate, verifyCode, nowMs }: NewCa): TrustPage | Refusal {
+export function registerCa(set: TrustSet, { certificate, verifyCode, nowMs }: NewCa): TrustSet | Refusal {
   if (!certificate.ca || !allowsClientUse(certificate)) return refuse('NOT_A_CA');
   if (!isCurrent(certificate, nowMs)) return refuse('CA_NOT_CURRENT');
   const caId = caIdOf(certificate);
-  const known = caIn(page, caId);
+  const known = caIn(set, caId);
   if (known?.status === 'TRUSTED') return refuse('CA_TRUSTED');
-  if (known?.status === 'UNVERIFIED') return page;
-  if (known === undefined && page.cas.length >= MAX_CAS) return refuse('TOO_MANY_CAS');
+  if (known?.status === 'UNVERIFIED') return set;
+  if (known === undefined && set.cas.length >= MAX_CAS) return refuse('TOO_MANY_CAS');
   const ca: Ca = { caId, der: certificate.raw, status: 'UNVERIFIED', verifyCode };
-  return { ...page, cas: [...page.cas.filter((other) => other.caId !== caId), ca] };
+  return { ...set, cas: [...set.cas.filter((other) => other.caId !== caId), ca] };
 }
 
 /**
@@ -43,59 +43,59 @@ export function registerCa(page: TrustPage, { certificate, verifyCode, nowMs }: 
  * WRONG_VERIFY_CODE, VERIFICATION_NOT_CURRENT.
  */
 export function verifyCa(
-  page: TrustPage,
+  set: TrustSet,
   caId: string,
   proof: { readonly ca: X509Certificate; readonly certificate: X509Certificate; readonly nowMs: number },
-): TrustPage | Refusal {
-  const known = caIn(page, caId);
+): TrustSet | Refusal {
+  const known = caIn(set, caId);
   if (known === undefined) return refuse('CA_UNKNOWN');
-  if (known.status === 'TRUSTED') return page;
+  if (known.status === 'TRUSTED') return set;
   if (known.status === 'DISABLED') return refuse('CA_DISABLED');
   const { ca, certificate, nowMs } = proof;
   if (!isCurrent(ca, nowMs)) return refuse('CA_NOT_CURRENT');
   if (!isIssuedBy(certificate, ca)) return refuse('NOT_SIGNED_BY_CA');
   if (commonNameOf(certificate) !== known.verifyCode) return refuse('WRONG_VERIFY_CODE');
   if (!isCurrent(certificate, nowMs)) return refuse('VERIFICATION_NOT_CURRENT');
-  return withStatus(page, caId, 'TRUSTED');
+  return withStatus(set, caId, 'TRUSTED');
 }
 
 /** Trusts a CA no more. The same object comes back when it is disabled already. Refused: CA_UNKNOWN. */
-export function disableCa(page: TrustPage, caId: string): TrustPage | Refusal {
-  const known = caIn(page, caId);
+export function disableCa(set: TrustSet, caId: string): TrustSet | Refusal {
+  const known = caIn(set, caId);
   if (known === undefined) return refuse('CA_UNKNOWN');
-  return known.status === 'DISABLED' ? page : withStatus(page, caId, 'DISABLED');
+  return known.status === 'DISABLED' ? set : withStatus(set, caId, 'DISABLED');
 }
 
 /** Forgets a CA that is not trusted. Refused: CA_UNKNOWN, CA_TRUSTED. */
-export function deleteCa(page: TrustPage, caId: string): TrustPage | Refusal {
-  const known = caIn(page, caId);
+export function deleteCa(set: TrustSet, caId: string): TrustSet | Refusal {
+  const known = caIn(set, caId);
   if (known === undefined) return refuse('CA_UNKNOWN');
   if (known.status === 'TRUSTED') return refuse('CA_TRUSTED');
-  return { ...page, cas: page.cas.filter((ca) => ca !== known) };
+  return { ...set, cas: set.cas.filter((ca) => ca !== known) };
 }
 
 /** The CA with this id, whatever its status. */
-export function caIn({ cas }: TrustPage, caId: string): Ca | undefined {
+export function caIn({ cas }: TrustSet, caId: string): Ca | undefined {
   return cas.find((ca) => ca.caId === caId);
 }
 
 /** Disables a certificate. The same object comes back when it is disabled already. Refused: TOO_MANY_DISABLED. */
-export function disableCertificate(page: TrustPage, certificate: DisabledCertificate): TrustPage | Refusal {
-  const { disabled } = page;
-  if (disabled.some(({ fingerprint }) => fingerprint === certificate.fingerprint)) return page;
-  if (disabled.length >= MAX_DISABLED_A_PAGE) return refuse('TOO_MANY_DISABLED');
+export function disableCertificate(set: TrustSet, certificate: DisabledCertificate): TrustSet | Refusal {
+  const { disabled } = set;
+  if (disabled.some(({ fingerprint }) => fingerprint === certificate.fingerprint)) return set;
+  if (disabled.length >= MAX_DISABLED_A_SET) return refuse('TOO_MANY_DISABLED');
   const before = disabled.filter(({ fingerprint }) => fingerprint < certificate.fingerprint);
-  return { ...page, disabled: [...before, certificate, ...disabled.slice(before.length)] };
+  return { ...set, disabled: [...before, certificate, ...disabled.slice(before.length)] };
 }
 
 /** Takes the disabling of a certificate back. Refused: NOT_DISABLED. */
-export function enableCertificate(page: TrustPage, fingerprint: string): TrustPage | Refusal {
-  const disabled = page.disabled.filter((certificate) => certificate.fingerprint !== fingerprint);
-  return disabled.length === page.disabled.length ? refuse('NOT_DISABLED') : { ...page, disabled };
+export function enableCertificate(set: TrustSet, fingerprint: string): TrustSet | Refusal {
+  const disabled = set.disabled.filter((certificate) => certificate.fingerprint !== fingerprint);
+  return disabled.length === set.disabled.length ? refuse('NOT_DISABLED') : { ...set, disabled };
 }
 
-function withStatus(page: TrustPage, caId: string, status: CaStatus): TrustPage {
-  return { ...page, cas: page.cas.map((ca) => (ca.caId === caId ? { ...ca, status } : ca)) };
+function withStatus(set: TrustSet, caId: string, status: CaStatus): TrustSet {
+  return { ...set, cas: set.cas.map((ca) => (ca.caId === caId ? { ...ca, status } : ca)) };
 }
 
 /** The only common name of the subject; undefined: it has none, or more than one. */

@@ -5,7 +5,7 @@ import type { Proof } from './proof.ts';
 declare const brand: unique symbol;
 
 /**
- * Names one page of what is trusted: `.cas`, or `.` and the first two digits of the fingerprints that it holds. It
+ * Names one set of what is trusted: `.cas`, or `.` and the first two digits of the fingerprints that it holds. It
  * begins with a dot, which no device id has.
  */
 export type TrustKey = string & { readonly [brand]: 'TrustKey' };
@@ -33,15 +33,15 @@ export type DisabledCertificate = {
 };
 
 /** All CAs, or the disabled certificates whose fingerprints begin with the same two digits, in their order. */
-export type TrustPage = { readonly cas: readonly Ca[]; readonly disabled: readonly DisabledCertificate[] };
+export type TrustSet = { readonly cas: readonly Ca[]; readonly disabled: readonly DisabledCertificate[] };
 
-/** A page of which nothing is kept. */
-export const EMPTY_PAGE: TrustPage = { cas: [], disabled: [] };
+/** A set of which nothing is kept. */
+export const NOTHING_TRUSTED: TrustSet = { cas: [], disabled: [] };
 
-/** The page of all CAs. */
+/** The set of all CAs. */
 export const CAS_KEY = '.cas' as TrustKey;
 
-/** The pages of the disabled certificates, in the order of the fingerprints. */
+/** The sets of the disabled certificates, in the order of the fingerprints. */
 export const DISABLED_KEYS: readonly TrustKey[] = Array.from(
   { length: 256 },
   (_, byte) => `.${byte.toString(16).padStart(2, '0')}` as TrustKey,
@@ -49,22 +49,22 @@ export const DISABLED_KEYS: readonly TrustKey[] = Array.from(
 
 const KEYS: ReadonlySet<string> = new Set([CAS_KEY, ...DISABLED_KEYS]);
 
-/** The text as the key of a page; undefined when it is none. */
+/** The text as the key of a set; undefined when it is none. */
 export function parseTrustKey(text: string): TrustKey | undefined {
   return KEYS.has(text) ? (text as TrustKey) : undefined;
 }
 
-/** Is it the key of a page, and not the id of a device? */
+/** Is it the key of a set, and not the id of a device? */
 export function isTrustKey(key: string): key is TrustKey {
   return key.startsWith('.');
 }
 
-/** The page that says whether the certificate with this fingerprint is disabled. */
+/** The set that says whether the certificate with this fingerprint is disabled. */
 export function disabledKeyOf(fingerprint: string): TrustKey {
   return `.${fingerprint.slice(0, 2)}` as TrustKey;
 }
 
-/** A page as proofs are judged by it. */
+/** A set as proofs are judged by it. */
 export type TrustView = {
   /** Trusted CAs by id. */
   readonly trustedCas: ReadonlyMap<string, X509Certificate>;
@@ -72,13 +72,13 @@ export type TrustView = {
   readonly disabled: ReadonlySet<string>;
 };
 
-/** What a page says of proofs; a CA that this OpenSSL cannot read is not trusted. */
-export function viewOf(page: TrustPage): TrustView {
-  const trusted = page.cas.flatMap(({ caId, der, status }): [string, X509Certificate][] => {
+/** What a set says of proofs; a CA that this OpenSSL cannot read is not trusted. */
+export function viewOf(set: TrustSet): TrustView {
+  const trusted = set.cas.flatMap(({ caId, der, status }): [string, X509Certificate][] => {
     const certificate = status === 'TRUSTED' ? parseCertificate(der) : undefined;
     return certificate === undefined ? [] : [[caId, certificate]];
   });
-  return { trustedCas: new Map(trusted), disabled: new Set(page.disabled.map(({ fingerprint }) => fingerprint)) };
+  return { trustedCas: new Map(trusted), disabled: new Set(set.disabled.map(({ fingerprint }) => fingerprint)) };
 }
 
 /** What a grant by certificate rests on besides the device's record: taking any of it away ends the session. */

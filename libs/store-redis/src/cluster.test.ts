@@ -65,7 +65,7 @@ test('a shard that moves to another node goes on there: nothing is missed, the o
   await expect.poll(write, RECOVERY).toEqual({ outcome: 'WRITTEN', revision: revision + 1 });
   await expect.poll(() => store.read(one).catch(() => undefined), RECOVERY).toMatchObject({ deviceId: one, revision });
   await expect.poll(() => [store.lease.holds(one), store.lease.holds()], RECOVERY).toEqual([true, true]);
-  await expect.poll(() => heard.map((change) => change?.deviceId)).toEqual([one, other, two]);
+  await expect.poll(() => heard.map((change) => change?.key)).toEqual([one, other, two]);
   for (const each of [store, writer]) {
     const all = { shards: 16, shards_connected: 16, leases_held: 16 };
     await expect.poll(() => each.figures(), RECOVERY).toMatchObject(all);

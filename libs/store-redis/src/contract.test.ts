@@ -27,10 +27,10 @@ async function harness({ url, servers, serverOf }: Place, keyring: Keyring): Pro
     store,
     reopen: open,
     dump: async () => Buffer.concat(await Promise.all((await servers()).map(laidDown))),
-    overwrite: async (deviceId, bytes) => {
-      const keys = layoutOf(store.shards)[shardOf(deviceId, store.shards)];
+    overwrite: async (key, bytes) => {
+      const keys = layoutOf(store.shards)[shardOf(key, store.shards)];
       if (keys === undefined) throw new Error('a device has a shard');
-      await command(await serverOf(keys.slot), 'SET', recordKey(keys, deviceId), Buffer.from(bytes));
+      await command(await serverOf(keys.slot), 'SET', recordKey(keys, key), Buffer.from(bytes));
     },
     dispose: async () => {
       for (const one of opened) await one.close();

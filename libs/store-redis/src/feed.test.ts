@@ -20,8 +20,8 @@ beforeEach(() => {
 afterEach(() => vi.useRealTimers());
 
 function changeAt(position: number, nonce = `n${position}`): Change {
-  const deviceId = device(`d${position}`);
-  return { shard: 0, position: toRevision(position), nonce, deviceId, kind: 'RESET', effect: { close: 'NONE' } };
+  const key = device(`d${position}`);
+  return { shard: 0, position: toRevision(position), nonce, key, kind: 'RESET', effect: { close: 'NONE' } };
 }
 
 function messageOf(change: Change): string {

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
-import { type CredentialId, type DeviceId, type Revision, toRevision } from '@latchkey/kernel';
-import { type Change, type LogPlace, type LogSlice, StoreUnavailable } from '@latchkey/store';
+import { isTrustKey } from '@latchkey/credential';
+import { type CredentialId, type Revision, toRevision } from '@latchkey/kernel';
+import { type Change, type LogPlace, type LogSlice, type RecordKey, StoreUnavailable } from '@latchkey/store';
 import { parseEntry } from './entry.ts';
 import { channelOf, recordKey, replayKey, type ShardKeys, usesKey } from './keys.ts';
 import type { Caller, Reply } from './session.ts';
@@ -9,7 +10,7 @@ const SOURCE = readFileSync(new URL('./functions.lua', import.meta.url), 'utf8')
 
 /** One write as the function takes it. */
 export type WriteCall = {
-  readonly deviceId: DeviceId;
+  readonly key: RecordKey;
   readonly expectedRevision: Revision;
   /** Undefined deletes. */
   readonly body: Uint8Array | undefined;
@@ -54,11 +55,12 @@ export async function loadFunctions(caller: Caller, mode: 'REPLACE' | 'KEEP'): P
 
 /** Record, revision, log entry, index rows, replay and message as one step. */
 export async function callWrite(caller: Caller, shard: ShardKeys, write: WriteCall): Promise<WriteReply> {
-  const { deviceId, replay } = write;
-  const keys = [recordKey(shard, deviceId), shard.log, shard.ids, shard.overdue, usesKey(shard, deviceId)];
-  if (replay !== undefined) keys.push(replayKey(shard, deviceId, replay.key));
+  const { key, replay } = write;
+  const ids = isTrustKey(key) ? shard.trust : shard.ids;
+  const keys = [recordKey(shard, key), shard.log, ids, shard.overdue, usesKey(shard, key)];
+  if (replay !== undefined && !isTrustKey(key)) keys.push(replayKey(shard, key, replay.key));
   const reply = await caller.call([
-    ...['FCALL', 'lk_write', String(keys.length), ...keys, deviceId, String(write.expectedRevision)],
+    ...['FCALL', 'lk_write', String(keys.length), ...keys, key, String(write.expectedRevision)],
     bytesOf(write.body),
     write.entry,
     write.closesAll ? '1' : '0',

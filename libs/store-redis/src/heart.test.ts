@@ -73,7 +73,7 @@ async function begun() {
 }
 
 function endAt(position: number): string {
-  const change = { nonce: `n${position}`, deviceId: device('d'), kind: 'RESET', effect: { close: 'NONE' } } as const;
+  const change = { nonce: `n${position}`, key: device('d'), kind: 'RESET', effect: { close: 'NONE' } } as const;
   return `${position} ${entryText(change)}`;
 }
 
@@ -136,7 +136,7 @@ test('a log with more than was taken in gives no lease until it is', async () =>
   await started;
   expect(lease.holds()).toBe(false);
   await feed.wrote({
-    ...{ shard: 0, position: toRevision(1), nonce: 'n1', deviceId: device('d') },
+    ...{ shard: 0, position: toRevision(1), nonce: 'n1', key: device('d') },
     ...{ kind: 'RESET', effect: { close: 'NONE' } },
   });
   monotonicMs += 50;

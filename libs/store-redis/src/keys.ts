@@ -1,5 +1,7 @@
 import { crc32 } from 'node:zlib';
+import { isTrustKey } from '@latchkey/credential';
 import type { DeviceId } from '@latchkey/kernel';
+import type { RecordKey } from '@latchkey/store';
 
 /** Logs of a store in a Redis Cluster: enough to spread over any cluster of a sane size, few enough to follow all. */
 export const CLUSTER_SHARDS = 16;
@@ -25,6 +27,8 @@ export type ShardKeys = {
   readonly confirmed: string;
   /** Sorted set of the device ids, for pages in their order. */
   readonly ids: string;
+  /** Sorted set of the trust sets that there are; only in the first shard. */
+  readonly trust: string;
   /** Sorted set of the devices that wait for their activation, by its deadline in ms. */
   readonly overdue: string;
 };
@@ -59,6 +63,7 @@ function keysOf(shard: number, shards: number): ShardKeys {
       suspects: key('suspects'),
       confirmed: key('confirmed'),
       ids: key('ids'),
+      trust: key('trust'),
       overdue: key('overdue'),
     },
   };
@@ -69,14 +74,14 @@ export function layoutOf(shards: number): readonly ShardKeys[] {
   return Array.from({ length: shards }, (_, shard) => keysOf(shard, shards));
 }
 
-/** The shard of a device. */
-export function shardOf(deviceId: DeviceId, shards: number): number {
-  return shards === 1 ? 0 : crc32(deviceId) % shards;
+/** The shard of a record; that of all trust sets is the first one, so that one lease covers them. */
+export function shardOf(key: RecordKey, shards: number): number {
+  return shards === 1 || isTrustKey(key) ? 0 : crc32(key) % shards;
 }
 
-/** Where a device's record lies. */
-export function recordKey({ tag }: ShardKeys, deviceId: DeviceId): string {
-  return `lk:{${tag}}:d:${deviceId}`;
+/** Where a record lies: a device's, or a trust set. */
+export function recordKey({ tag }: ShardKeys, key: RecordKey): string {
+  return `lk:{${tag}}:${isTrustKey(key) ? 't' : 'd'}:${key}`;
 }
 
 /** Where the answer to a repeated write lies. A device id has no colon, so no two pairs share a key. */
@@ -84,9 +89,9 @@ export function replayKey({ tag }: ShardKeys, deviceId: DeviceId, key: string): 
   return `lk:{${tag}}:r:${deviceId}:${key}`;
 }
 
-/** Where a device's last uses lie: a hash of its credentials, with the time of each one's last use in ms. */
-export function usesKey({ tag }: ShardKeys, deviceId: DeviceId): string {
-  return `lk:{${tag}}:u:${deviceId}`;
+/** Where a device's last uses lie (a trust set has none): a hash of its credentials, with the time of each one's last use in ms. */
+export function usesKey({ tag }: ShardKeys, key: RecordKey): string {
+  return `lk:{${tag}}:u:${key}`;
 }
 
 /** Where a kept value lies; all lie in the first shard. */

@@ -1,22 +1,38 @@
-import { type DeviceRecord, type DeviceState, dueAtMs, heldIn, type LastUses } from '@latchkey/credential';
+import {
+  CAS_KEY,
+  type DeviceRecord,
+  type DeviceState,
+  DISABLED_KEYS,
+  dueAtMs,
+  heldIn,
+  type LastUses,
+  type TrustKey,
+} from '@latchkey/credential';
 import { type CredentialId, type DeviceId, NO_REVISION, type Random } from '@latchkey/kernel';
 import {
+  type Change,
   type Keyring,
   type Page,
   packState,
+  packTrust,
   RecordError,
+  type RecordKey,
   revisionOf,
   type Store,
   StoreUnavailable,
   sealedUnder,
+  type TrustRecord,
+  type TrustWrite,
+  type TrustWriteResult,
   type UseReport,
   unpackRecord,
+  unpackTrust,
   type Write,
   type WriteResult,
 } from '@latchkey/store';
 import type { RedisArgument } from 'redis';
 import { entryText } from './entry.ts';
-import { callReseal, callWrite, type WriteReply } from './functions.ts';
+import { callReseal, callWrite, type WriteCall, type WriteReply } from './functions.ts';
 import { keptKey, recordKey, replayKey, shardOf } from './keys.ts';
 import { idsPage, parseReplay, type Rows, replayContent } from './rows.ts';
 import type { Caller, Reply } from './session.ts';
@@ -40,9 +56,9 @@ export function shardAt({ shards }: Parts, number: number): Shard {
   return shard;
 }
 
-/** The shard of a device. */
-export function shardFor(parts: Parts, deviceId: DeviceId): Shard {
-  return shardAt(parts, shardOf(deviceId, parts.shards.length));
+/** The shard of a record. */
+export function shardFor(parts: Parts, key: RecordKey): Shard {
+  return shardAt(parts, shardOf(key, parts.shards.length));
 }
 
 /** Reads one record. */
@@ -67,22 +83,56 @@ export function rowsOf({ shards }: Parts): readonly Rows[] {
 
 /** Writes one record with all that belongs to it; the listeners have heard of it and the replicas have it. */
 export async function writeRecord(parts: Parts, write: Write): Promise<WriteResult> {
-  const { keyring, random, storeId } = parts;
+  const { keyring, random } = parts;
   const { deviceId, expectedRevision, state, replay, kind, effect } = write;
   if (state !== undefined && state.deviceId !== deviceId) {
     throw new RecordError(`a state of device ${state.deviceId} is not one of device ${deviceId}`);
   }
-  const shard = shardFor(parts, deviceId);
-  const change = { nonce: Buffer.from(random(NONCE_BYTES)).toString('base64url'), deviceId, kind, effect };
+  const reply = await writeChange(
+    parts,
+    { key: deviceId, kind, effect },
+    {
+      expectedRevision,
+      body: state === undefined ? undefined : packState(state, keyring, random),
+      dueMs: state === undefined ? undefined : dueAtMs(state),
+      credentialIds: state === undefined ? [] : credentialIdsOf(state),
+      replay: replay === undefined ? undefined : { key: replay.key, content: replayContent(replay) },
+    },
+  );
+  if (reply.outcome === 'REPLAYED') return { outcome: 'REPLAYED', ...parseReplay(replay?.key ?? '', reply.replay) };
+  return { outcome: reply.outcome, revision: reply.revision };
+}
+
+/** Writes one trust set, as a record is written. */
+export async function writeTrust(parts: Parts, write: TrustWrite): Promise<TrustWriteResult> {
+  const { key, expectedRevision, set, kind, effect } = write;
+  const body = packTrust(key, set, parts.keyring, parts.random);
+  const change = { key, kind, effect };
+  const none = { dueMs: undefined, credentialIds: [], replay: undefined };
+  const reply = await writeChange(parts, change, { expectedRevision, body, ...none });
+  if (reply.outcome === 'REPLAYED') throw new StoreUnavailable('Redis gave an unexpected reply to lk_write');
+  return { outcome: reply.outcome, revision: reply.revision };
+}
+
+/** Reads one trust set. */
+export async function readTrust(parts: Parts, key: TrustKey): Promise<TrustRecord | undefined> {
+  const { reads, keys } = shardFor(parts, key);
+  const bytes = await reads.get(recordKey(keys, key));
+  return bytes === undefined ? undefined : unpackTrust(bytes, parts.keyring, key);
+}
+
+type PlannedChange = Pick<Change, 'key' | 'kind' | 'effect'>;
+type PlannedWrite = Omit<WriteCall, 'key' | 'entry' | 'closesAll' | 'storeId'>;
+
+async function writeChange(parts: Parts, planned: PlannedChange, write: PlannedWrite): Promise<WriteReply> {
+  const { random, storeId } = parts;
+  const shard = shardFor(parts, planned.key);
+  const change = { nonce: Buffer.from(random(NONCE_BYTES)).toString('base64url'), ...planned };
   const call = {
-    deviceId,
-    expectedRevision,
-    body: state === undefined ? undefined : packState(state, keyring, random),
+    ...write,
+    key: planned.key,
     entry: entryText(change),
-    closesAll: effect.close === 'DEVICE',
-    dueMs: state === undefined ? undefined : dueAtMs(state),
-    credentialIds: state === undefined ? [] : credentialIdsOf(state),
-    replay: replay === undefined ? undefined : { key: replay.key, content: replayContent(replay) },
+    closesAll: planned.effect.close === 'DEVICE',
     storeId,
   };
   const written = async (control: Caller) => {
@@ -93,11 +143,7 @@ export async function writeRecord(parts: Parts, write: Write): Promise<WriteResu
     return reply;
   };
   const reachedBy = (reply: WriteReply) => (reply.outcome === 'WRITTEN' ? reply.revision : NO_REVISION);
-  const reply = await shard.write(({ control, replication }) =>
-    replication.confirmedLog(shard.keys, written(control), reachedBy),
-  );
-  if (reply.outcome === 'REPLAYED') return { outcome: 'REPLAYED', ...parseReplay(replay?.key ?? '', reply.replay) };
-  return { outcome: reply.outcome, revision: reply.revision };
+  return shard.write(({ control, replication }) => replication.confirmedLog(shard.keys, written(control), reachedBy));
 }
 
 function credentialIdsOf(state: DeviceState): readonly CredentialId[] {
@@ -113,8 +159,8 @@ export async function readReplay(parts: Parts, deviceId: DeviceId, key: string) 
 }
 
 /** What `position` took away is accepted nowhere any more, and the replicas have all up to it. */
-export async function settle(parts: Parts, deviceId: DeviceId, position: number): Promise<void> {
-  const shard = shardFor(parts, deviceId);
+export async function settle(parts: Parts, key: RecordKey, position: number): Promise<void> {
+  const shard = shardFor(parts, key);
   // A call that changed nothing may rest on a write that too few replicas have.
   await Promise.all([shard.lease.settled(position), shard.replicated(position)]);
 }
@@ -142,17 +188,32 @@ export async function resealRecords(parts: Parts, after: DeviceId | undefined, l
   const { keyring, random } = parts;
   const { ids, next } = await idsPage(rowsOf(parts), { after, prefix: '', limit });
   const done = await Promise.all(
-    ids.map(async (deviceId) => {
-      const shard = shardFor(parts, deviceId);
-      const key = recordKey(shard.keys, deviceId);
-      const bytes = await shard.reads.get(key);
-      if (bytes === undefined || sealedUnder(bytes, deviceId) === keyring.current.reference) return false;
-      const body = packState(unpackRecord(bytes, keyring, deviceId), keyring, random);
-      const revision = revisionOf(bytes, deviceId);
-      return shard.write(({ control, replication }) => replication.confirmed(callReseal(control, key, revision, body)));
-    }),
+    ids.map((deviceId) =>
+      resealAt(parts, deviceId, (bytes) => packState(unpackRecord(bytes, keyring, deviceId), keyring, random)),
+    ),
   );
   return { resealed: done.filter(Boolean).length, next };
+}
+
+/** Seals trust sets again that are not under the current key. */
+export async function resealTrust(parts: Parts): Promise<number> {
+  const { keyring, random } = parts;
+  let resealed = 0;
+  // One after another: together they may be large.
+  for (const key of [CAS_KEY, ...DISABLED_KEYS]) {
+    const again = (bytes: Uint8Array) => packTrust(key, unpackTrust(bytes, keyring, key), keyring, random);
+    if (await resealAt(parts, key, again)) resealed += 1;
+  }
+  return resealed;
+}
+
+async function resealAt(parts: Parts, key: RecordKey, again: (bytes: Uint8Array) => Uint8Array): Promise<boolean> {
+  const shard = shardFor(parts, key);
+  const place = recordKey(shard.keys, key);
+  const bytes = await shard.reads.get(place);
+  if (bytes === undefined || sealedUnder(bytes, key) === parts.keyring.current.reference) return false;
+  const [revision, body] = [revisionOf(bytes, key), again(bytes)];
+  return shard.write(({ control, replication }) => replication.confirmed(callReseal(control, place, revision, body)));
 }
 
 /** Notes last uses; unlike other writes they need not be on a replica, for reports of a server that fails are in doubt. */

@@ -90,7 +90,7 @@ test('stores in two databases of one server do not hear each other', async () =>
   const heard = heardBy(other);
   await store.write(writeOf(device('a')));
   await other.write(writeOf(device('b')));
-  expect(heard.map((change) => change?.deviceId)).toEqual(['b']);
+  expect(heard.map((change) => change?.key)).toEqual(['b']);
   expect(await other.read(device('a'))).toBeUndefined();
   await other.close();
 });

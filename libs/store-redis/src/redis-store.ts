@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import type { Clock, DeviceId, Random } from '@latchkey/kernel';
-import { type Keyring, type Lease, PAGE_MAX, type Store, StoreUnavailable } from '@latchkey/store';
+import type { Clock, Random } from '@latchkey/kernel';
+import { type Keyring, type Lease, PAGE_MAX, type RecordKey, type Store, StoreUnavailable } from '@latchkey/store';
 import { parseDeployment } from './address.ts';
 import { figuresOf } from './figures.ts';
 import { callLeave, callLog } from './functions.ts';
@@ -17,13 +17,16 @@ import {
   type Parts,
   readRecord,
   readReplay,
+  readTrust,
   reportUsesOf,
   resealRecords,
+  resealTrust,
   rowsOf,
   settle,
   shardAt,
   shardFor,
   writeRecord,
+  writeTrust,
 } from './operations.ts';
 import { overdueIds } from './rows.ts';
 import { Shard } from './shard.ts';
@@ -74,15 +77,12 @@ function bounded(limit: number): number {
 type OpenParts = Parts & { readonly nodes: Nodes; readonly replica: string };
 
 function leaseOf(parts: Parts): Lease {
-  const concerned = (deviceId: DeviceId | undefined) =>
-    deviceId === undefined ? parts.shards : [shardFor(parts, deviceId)];
+  const concerned = (key: RecordKey | undefined) => (key === undefined ? parts.shards : [shardFor(parts, key)]);
   return {
-    holds: (deviceId) =>
-      deviceId === undefined
-        ? parts.shards.every(({ lease }) => lease.holds())
-        : shardFor(parts, deviceId).lease.holds(),
-    waitFor: async (deadlineMs, deviceId) => {
-      const had = await Promise.all(concerned(deviceId).map(({ lease }) => lease.waitFor(deadlineMs)));
+    holds: (key) =>
+      key === undefined ? parts.shards.every(({ lease }) => lease.holds()) : shardFor(parts, key).lease.holds(),
+    waitFor: async (deadlineMs, key) => {
+      const had = await Promise.all(concerned(key).map(({ lease }) => lease.waitFor(deadlineMs)));
       return had.every(Boolean);
     },
   };
@@ -98,7 +98,10 @@ function storeOf(parts: OpenParts): Store {
     figures: () => figuresOf(shards),
     read: (deviceId) => gate.run(() => readRecord(parts, deviceId)),
     write: (write) => gate.run(() => writeRecord(parts, write)),
-    settled: (deviceId, position) => gate.run(() => settle(parts, deviceId, position)),
+    settled: (key, position) => gate.run(() => settle(parts, key, position)),
+    readTrust: (key) => gate.run(() => readTrust(parts, key)),
+    writeTrust: (write) => gate.run(() => writeTrust(parts, write)),
+    resealTrust: () => gate.run(() => resealTrust(parts)),
     replayed: (deviceId, key) => gate.run(() => readReplay(parts, deviceId, key)),
     list: (query) => gate.run(() => listRecords(parts, { ...query, limit: bounded(query.limit) })),
     overdue: (nowMs, limit) => gate.run(() => overdueIds(rowsOf(parts), nowMs, bounded(limit))),

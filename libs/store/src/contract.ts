@@ -4,6 +4,7 @@ import { lifetimeContract, resealContract, sealingContract } from './contract/ke
 import { listenContract, logContract } from './contract/log.ts';
 import { keepContract, listContract, overdueContract } from './contract/queries.ts';
 import { concurrencyContract, recordContract, replayContract } from './contract/records.ts';
+import { trustContract } from './contract/trust.ts';
 import { usesContract } from './contract/uses.ts';
 
 export type { MakeStore, StoreHarness } from './contract/fixtures.ts';
@@ -18,6 +19,7 @@ export function storeContract(name: string, makeStore: MakeStore): void {
     listenContract(makeStore);
     listContract(makeStore);
     overdueContract(makeStore);
+    trustContract(makeStore);
     usesContract(makeStore);
     keepContract(makeStore);
     sealingContract(makeStore);

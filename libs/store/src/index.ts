@@ -14,12 +14,14 @@ export {
 export {
   HEADER_BYTES,
   packState,
+  packTrust,
   RECORD_FORMAT,
   RECORD_MAX_BYTES,
   RecordError,
   revisionOf,
   sealedUnder,
   unpackRecord,
+  unpackTrust,
   withHeader,
 } from './record.ts';
 export {
@@ -34,10 +36,14 @@ export {
   PAGE_MAX,
   type Page,
   REPLAY_WINDOW_MS,
+  type RecordKey,
   type Replay,
   type SessionEffect,
   type Store,
   StoreUnavailable,
+  type TrustRecord,
+  type TrustWrite,
+  type TrustWriteResult,
   type Write,
   type WriteResult,
 } from './store.ts';

@@ -15,8 +15,9 @@ import { type Cursor, LayoutError, takeBytes, takeEnd, takeText, takeUint, text,
 // The open part of a record:
 //   device id (length u8, ASCII) | flags u8 | created u48 | activated u48, if flagged | activation timeout u32
 //   | primary slot | secondary slot | retirement, if flagged
-// A slot: state u8, then for ARMED set u48, for SET and USED set u48 | first used u48, for USED | credential id 12
-//   | fingerprint (length u8, bytes), if any. USED is SET with a success.
+// A slot: state u8, then for ARMED set u48, for the others set u48 | first used u48, for those USED | credential id 12
+//   | fingerprint (length u8, bytes), if any | id of the CA 32, for those BOUND. USED is SET with a success; BOUND is SET by
+//   trust on first use.
 // A retirement: slot u8 | moment u8, then for a deadline its time u48.
 // The sealed part: the secret (length u8, ASCII) of each slot that is set, primary first.
 
@@ -25,12 +26,14 @@ type OpenSlot = EmptySlot | ArmedSlot | FingerprintSlot | Omit<SecretSlot, 'secr
 
 const FLAG = { CERTIFICATE: 1, HEX: 2, REQUIRE_TRUSTED_CA: 4, FROZEN: 8, ACTIVATED: 16, RETIRES: 32 } as const;
 const ALL_FLAGS = 63;
-const SLOT = { EMPTY: 0, ARMED: 1, SET: 2, USED: 3 } as const;
+const SLOT = { EMPTY: 0, ARMED: 1, SET: 2, USED: 3, BOUND: 6, BOUND_USED: 7 } as const;
 const RETIRES = { PRIMARY: 1, SECONDARY: 2, DEADLINE: 1, ON_OTHER_USED: 2 } as const;
 const CREDENTIAL_ID_BYTES = 12;
+const CA_ID_BYTES = 32;
 const TIME_BYTES = 6;
 const TIMEOUT_BYTES = 4;
 const SECRET = /^[\x21-\x7e]{1,32}$/;
+const CA_ID = /^[0-9a-f]{64}$/;
 const FINGERPRINT = /^(?:[0-9a-f]{40}|[0-9a-f]{64})$/;
 
 function flagsOf({ credentials, frozen, activatedAtMs, retirement }: DeviceState): number {
@@ -52,15 +55,23 @@ function packSlot(slot: AnySlot): Buffer {
   if (id.length !== CREDENTIAL_ID_BYTES || id.toString('base64url') !== slot.credentialId) {
     throw new LayoutError('a credential id is not 16 characters of base64url');
   }
-  const times =
-    slot.firstUsedAtMs === undefined
-      ? [uint(SLOT.SET, 1), uint(slot.setAtMs, TIME_BYTES)]
-      : [uint(SLOT.USED, 1), uint(slot.setAtMs, TIME_BYTES), uint(slot.firstUsedAtMs, TIME_BYTES)];
-  const parts = [...times, id];
+  const boundBy = 'fingerprint' in slot ? slot.boundBy : undefined;
+  const { firstUsedAtMs } = slot;
+  const parts =
+    firstUsedAtMs === undefined
+      ? [uint(boundBy === undefined ? SLOT.SET : SLOT.BOUND, 1), uint(slot.setAtMs, TIME_BYTES), id]
+      : [
+          ...[uint(boundBy === undefined ? SLOT.USED : SLOT.BOUND_USED, 1), uint(slot.setAtMs, TIME_BYTES)],
+          ...[uint(firstUsedAtMs, TIME_BYTES), id],
+        ];
   if ('fingerprint' in slot) {
     if (!FINGERPRINT.test(slot.fingerprint))
       throw new LayoutError('a fingerprint is not 40 or 64 lowercase hex digits');
     parts.push(uint(slot.fingerprint.length / 2, 1), Buffer.from(slot.fingerprint, 'hex'));
+  }
+  if (boundBy !== undefined) {
+    if (!CA_ID.test(boundBy)) throw new LayoutError('the id of a CA is not 64 lowercase hex digits');
+    parts.push(Buffer.from(boundBy, 'hex'));
   }
   return Buffer.concat(parts);
 }
@@ -108,13 +119,17 @@ function takeSlot(cursor: Cursor, certificate: boolean): OpenSlot {
   if (state === SLOT.EMPTY) return { state: 'EMPTY' };
   const setAtMs = takeUint(cursor, TIME_BYTES);
   if (state === SLOT.ARMED) return { state: 'ARMED', setAtMs };
-  if (state !== SLOT.SET && state !== SLOT.USED) throw new LayoutError('a slot has an unknown state');
-  const firstUsedAtMs = state === SLOT.USED ? takeUint(cursor, TIME_BYTES) : undefined;
+  const bound = state === SLOT.BOUND || state === SLOT.BOUND_USED;
+  if (state !== SLOT.SET && state !== SLOT.USED && !bound) throw new LayoutError('a slot has an unknown state');
+  const used = state === SLOT.USED || state === SLOT.BOUND_USED;
+  const firstUsedAtMs = used ? takeUint(cursor, TIME_BYTES) : undefined;
   const credentialId = toCredentialId(takeBytes(cursor, CREDENTIAL_ID_BYTES));
+  if (!certificate && bound) throw new LayoutError('a slot for a secret is bound');
   if (!certificate) return { state: 'SET', credentialId, setAtMs, firstUsedAtMs };
   const fingerprint = takeBytes(cursor, takeUint(cursor, 1)).toString('hex');
   if (!FINGERPRINT.test(fingerprint)) throw new LayoutError('a fingerprint has a wrong length');
-  return { state: 'SET', credentialId, setAtMs, firstUsedAtMs, fingerprint };
+  const boundBy = bound ? takeBytes(cursor, CA_ID_BYTES).toString('hex') : undefined;
+  return { state: 'SET', credentialId, setAtMs, firstUsedAtMs, fingerprint, boundBy };
 }
 
 function certificates(primary: OpenSlot, secondary: OpenSlot, requireTrustedCa: boolean): CertificateCredentials {

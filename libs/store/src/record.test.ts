@@ -22,7 +22,10 @@ const slot = {
 const secret = fc.oneof(empty, fc.record({ ...slot, secret: text(32).map((value) => new Secret(value)) }));
 const hex = (size: number) =>
   fc.uint8Array({ minLength: size, maxLength: size }).map((bytes) => Buffer.from(bytes).toString('hex'));
-const print = fc.oneof(empty, fc.record({ ...slot, fingerprint: fc.oneof(hex(20), hex(32)) }));
+const print = fc.oneof(
+  empty,
+  fc.record({ ...slot, fingerprint: fc.oneof(hex(20), hex(32)), boundBy: fc.option(hex(32), { nil: undefined }) }),
+);
 const armed = fc.record({ state: fc.constant('ARMED' as const), setAtMs: timeMs });
 const secrets: fc.Arbitrary<SecretCredentials> = fc.record({
   kind: fc.constant('SECRET' as const),
@@ -84,7 +87,7 @@ describe('a packed record', () => {
         expect(shown(unpackRecord(bytes, KEYRING, state.deviceId))).toEqual(expected);
         expect(revisionOf(bytes, state.deviceId)).toBe(revision);
         expect(sealedUnder(bytes, state.deviceId)).toBe(KEYRING.current.reference);
-        expect(bytes.length).toBeLessThanOrEqual(384);
+        expect(bytes.length).toBeLessThanOrEqual(448);
       }),
       { numRuns: 500 },
     );

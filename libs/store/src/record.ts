@@ -1,14 +1,17 @@
-import type { DeviceRecord, DeviceState } from '@latchkey/credential';
+import { type DeviceRecord, type DeviceState, isTrustKey, type TrustKey, type TrustSet } from '@latchkey/credential';
 import { type DeviceId, type Random, type Revision, toRevision } from '@latchkey/kernel';
 import { LayoutError, takeBytes, takeUint, uint } from './bytes.ts';
 import { type Keyring, keyReference, open, seal } from './keyring.ts';
 import { packedId, packOpen, packSecrets, unpackState } from './layout.ts';
+import type { RecordKey, TrustRecord } from './store.ts';
+import { packSet, unpackSet } from './trust-layout.ts';
 
 // A record, in every store:
 //   header: format u8 = 1 | revision u64 | sessions closed at u64      filled by the store when it writes
 //   body:   length u8 of the sealed part | sealed part | open part     see layout.ts
 // One sealing covers both secrets and, as additional data, the whole open part: device id, kind and credential ids, and
-// also flags, times and fingerprints. So a part that was altered, or taken from another record, does not open.
+// also flags, times and fingerprints. So a part that was altered, or taken from another record, does not open. A set of
+// what is trusted has the same form: its open part is in trust-layout.ts, and what is sealed is empty.
 
 /** The format in a record's first byte. */
 export const RECORD_FORMAT = 1;
@@ -16,10 +19,14 @@ export const RECORD_FORMAT = 1;
 /** Bytes before the body: format 1, revision 8, sessions closed at 8. */
 export const HEADER_BYTES = 17;
 
-/** No record is longer: 384 bytes with the longest device id, two used secrets or fingerprints and a retirement; the rest is reserve. */
+/** No record is longer: 448 bytes with the longest device id, two used and bound fingerprints and a retirement; the rest is reserve. */
 export const RECORD_MAX_BYTES = 512;
 
+/** No trust set is longer: 1.7 MB with a hundred CAs of 16 KiB, 1.1 MB with a thousand disabled certificates and their notes. */
+export const TRUST_MAX_BYTES = 2_097_152;
+
 const CONTEXT = Buffer.from(`latchkey record ${RECORD_FORMAT}\0`);
+const TRUST_CONTEXT = Buffer.from(`latchkey trust ${RECORD_FORMAT}\0`);
 
 /** The bytes are no record of the device, or the state cannot be packed; says which device, never a secret. */
 export class RecordError extends Error {
@@ -35,8 +42,13 @@ function explained<T>(what: string, step: () => T): T {
   }
 }
 
-function damaged(deviceId: DeviceId): string {
-  return `the record of device ${deviceId} is damaged or of a newer version`;
+/** A record's name for people. */
+function named(key: RecordKey): string {
+  return isTrustKey(key) ? `the trust set ${key}` : `the record of device ${key}`;
+}
+
+function damaged(key: RecordKey): string {
+  return `${named(key)} is damaged or of a newer version`;
 }
 
 /** A record's body: the state with its secrets sealed under the current key. Throws a RecordError when it does not fit. */
@@ -45,6 +57,17 @@ export function packState(state: DeviceState, keyring: Keyring, random: Random):
     const clear = packOpen(state);
     const sealed = seal(keyring, packSecrets(state), Buffer.concat([CONTEXT, clear]), random);
     return Buffer.concat([uint(sealed.length, 1), sealed, clear]);
+  });
+}
+
+/** A trust set's body, sealed against alteration under the current key. Throws a RecordError when it does not fit. */
+export function packTrust(key: TrustKey, set: TrustSet, keyring: Keyring, random: Random): Uint8Array {
+  return explained(`${named(key)} cannot be stored`, () => {
+    const clear = packSet(key, set);
+    const sealed = seal(keyring, new Uint8Array(), Buffer.concat([TRUST_CONTEXT, clear]), random);
+    const body = Buffer.concat([uint(sealed.length, 1), sealed, clear]);
+    if (HEADER_BYTES + body.length > TRUST_MAX_BYTES) throw new LayoutError('it is too long');
+    return body;
   });
 }
 
@@ -61,8 +84,8 @@ export function withHeader(body: Uint8Array, revision: Revision, sessionsClosedA
 /** What a record's header says. */
 export type RecordHeader = Pick<DeviceRecord, 'revision' | 'sessionsClosedAt'>;
 
-function takeHeader(bytes: Buffer): RecordHeader {
-  if (bytes.length > RECORD_MAX_BYTES) throw new LayoutError('it is too long');
+function takeHeader(bytes: Buffer, key: RecordKey): RecordHeader {
+  if (bytes.length > (isTrustKey(key) ? TRUST_MAX_BYTES : RECORD_MAX_BYTES)) throw new LayoutError('it is too long');
   const cursor = { bytes, at: 0 };
   if (takeUint(cursor, 1) !== RECORD_FORMAT) throw new LayoutError('its format is unknown');
   const revision = toRevision(takeBytes(cursor, 8).readBigUInt64BE());
@@ -82,18 +105,18 @@ function asBuffer(bytes: Uint8Array): Buffer {
 }
 
 /** The header of a record, or of its first bytes. Throws a RecordError when there is none. */
-export function headerOf(bytes: Uint8Array, deviceId: DeviceId): RecordHeader {
-  return explained(damaged(deviceId), () => takeHeader(asBuffer(bytes)));
+export function headerOf(bytes: Uint8Array, key: RecordKey): RecordHeader {
+  return explained(damaged(key), () => takeHeader(asBuffer(bytes), key));
 }
 
 /** The revision in a record's header. Throws a RecordError when there is none. */
-export function revisionOf(bytes: Uint8Array, deviceId: DeviceId): Revision {
-  return headerOf(bytes, deviceId).revision;
+export function revisionOf(bytes: Uint8Array, key: RecordKey): Revision {
+  return headerOf(bytes, key).revision;
 }
 
 /** The reference of the key that a record is sealed under; without opening it. */
-export function sealedUnder(bytes: Uint8Array, deviceId: DeviceId): string {
-  return explained(damaged(deviceId), () => keyReference(bodyOf(asBuffer(bytes)).sealed));
+export function sealedUnder(bytes: Uint8Array, key: RecordKey): string {
+  return explained(damaged(key), () => keyReference(bodyOf(asBuffer(bytes)).sealed));
 }
 
 /**
@@ -103,10 +126,22 @@ export function sealedUnder(bytes: Uint8Array, deviceId: DeviceId): string {
 export function unpackRecord(bytes: Uint8Array, keyring: Keyring, expectedId: DeviceId): DeviceRecord {
   return explained(damaged(expectedId), () => {
     const buffer = asBuffer(bytes);
-    const header = takeHeader(buffer);
+    const header = takeHeader(buffer, expectedId);
     const { sealed, clear } = bodyOf(buffer);
     if (packedId(clear) !== expectedId) throw new LayoutError('it is the record of another device');
-    const opened = open(keyring, sealed, Buffer.concat([CONTEXT, clear]), `the record of device ${expectedId}`);
+    const opened = open(keyring, sealed, Buffer.concat([CONTEXT, clear]), named(expectedId));
     return { ...unpackState(clear, asBuffer(opened)), ...header };
+  });
+}
+
+/** The trust set in `bytes`, which must be the one of `expectedKey`. Throws as `unpackRecord` does. */
+export function unpackTrust(bytes: Uint8Array, keyring: Keyring, expectedKey: TrustKey): TrustRecord {
+  return explained(damaged(expectedKey), () => {
+    const buffer = asBuffer(bytes);
+    const { revision } = takeHeader(buffer, expectedKey);
+    const { sealed, clear } = bodyOf(buffer);
+    if (packedId(clear) !== expectedKey) throw new LayoutError('it is another set');
+    open(keyring, sealed, Buffer.concat([TRUST_CONTEXT, clear]), named(expectedKey));
+    return { ...unpackSet(clear), revision };
   });
 }

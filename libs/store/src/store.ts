@@ -1,4 +1,4 @@
-import type { DeviceRecord, DeviceState, LastUses } from '@latchkey/credential';
+import type { DeviceRecord, DeviceState, LastUses, TrustKey, TrustSet } from '@latchkey/credential';
 import type { CredentialId, DeviceId, Revision } from '@latchkey/kernel';
 import type { UseReport } from './uses.ts';
 
@@ -15,26 +15,35 @@ export const CHANGE_KINDS = [
   'FROZEN',
   'UNFROZEN',
   'DELETED',
+  'TRUST_UPDATED',
+  'CERTIFICATE_DISABLED',
 ] as const;
 
 /** What a write did to a record. */
 export type ChangeKind = (typeof CHANGE_KINDS)[number];
 
-/** Which open sessions a write ends: none, all of the device, or those opened with one credential. */
+/**
+ * Which open sessions a write ends: none, all of the device, those opened with one credential, or those with a
+ * certificate that rest on what was taken away.
+ */
 export type SessionEffect =
   | { readonly close: 'NONE' }
+  | { readonly close: 'CERTIFICATES' }
   | { readonly close: 'DEVICE' }
   | { readonly close: 'CREDENTIAL'; readonly credentialId: CredentialId };
 
+/** Names a record: a device, or a trust set. The changes of all trust sets stand in log 0. */
+export type RecordKey = DeviceId | TrustKey;
+
 /** One entry of the log. */
 export type Change = {
-  /** Which of the store's logs it stands in, from 0. All changes of a device stand in the same one. */
+  /** Which of the store's logs it stands in, from 0. All changes of a record stand in the same one. */
   readonly shard: number;
   /** Where it stands in that log; consecutive integers from 1. It is also the revision that the write made. */
   readonly position: Revision;
   /** Random, drawn by the writer: tells this history from another one with the same positions. */
   readonly nonce: string;
-  readonly deviceId: DeviceId;
+  readonly key: RecordKey;
   readonly kind: ChangeKind;
   readonly effect: SessionEffect;
 };
@@ -75,6 +84,22 @@ export type WriteResult =
   /** The replay key was used before: nothing was written. */
   | { readonly outcome: 'REPLAYED'; readonly revision: Revision; readonly replay: Replay };
 
+/** A trust set as the store has it. */
+export type TrustRecord = TrustSet & { readonly revision: Revision };
+
+/** One write of one trust set. It takes effect only if the set has the expected revision. */
+export type TrustWrite = {
+  readonly key: TrustKey;
+  /** The set's revision; 0: nothing is kept of it. */
+  readonly expectedRevision: Revision;
+  readonly set: TrustSet;
+  readonly kind: ChangeKind;
+  readonly effect: SessionEffect;
+};
+
+/** What became of a write that has no replay. */
+export type TrustWriteResult = Exclude<WriteResult, { readonly outcome: 'REPLAYED' }>;
+
 /** Most records, ids or log entries that one call answers, whatever limit it is given: it keeps a call in a few ms. */
 export const PAGE_MAX = 1_000;
 
@@ -100,10 +125,10 @@ export type ChangeListener = {
  * a shared store has it only while it provably hears of every write.
  */
 export type Lease = {
-  /** May a decision on this device be made at this moment; without one: on any? Reads the clock; never cached. */
-  readonly holds: (deviceId?: DeviceId) => boolean;
+  /** May a decision on this record be made at this moment; without one: on any? Reads the clock; never cached. */
+  readonly holds: (key?: RecordKey) => boolean;
   /** Waits for that, at most `deadlineMs` milliseconds; false: not had. */
-  readonly waitFor: (deadlineMs: number, deviceId?: DeviceId) => Promise<boolean>;
+  readonly waitFor: (deadlineMs: number, key?: RecordKey) => Promise<boolean>;
 };
 
 /** Numbers that a store tells of itself, by name in snake_case with the unit last; `shards` and `leases_held` are in all. */
@@ -125,8 +150,12 @@ export type Store = {
   readonly read: (deviceId: DeviceId) => Promise<DeviceRecord | undefined>;
   /** Writes record, log entry and replay as one step; durable when it answers. */
   readonly write: (write: Write) => Promise<WriteResult>;
-  /** Resolves when no process may decide on anything of the device that is older than this position. */
-  readonly settled: (deviceId: DeviceId, position: Revision) => Promise<void>;
+  /** Resolves when no process may decide on anything of the record that is older than this position. */
+  readonly settled: (key: RecordKey, position: Revision) => Promise<void>;
+  /** A trust set as of now, never from a cache; undefined: nothing is kept of it. */
+  readonly readTrust: (key: TrustKey) => Promise<TrustRecord | undefined>;
+  /** Writes trust set and log entry as one step; durable when it answers. */
+  readonly writeTrust: (write: TrustWrite) => Promise<TrustWriteResult>;
   /** The replay that this key has left, if it is not too old. */
   readonly replayed: (
     deviceId: DeviceId,
@@ -169,6 +198,8 @@ export type Store = {
     after: DeviceId | undefined,
     limit: number,
   ) => Promise<{ readonly resealed: number; readonly next: DeviceId | undefined }>;
+  /** Seals all trust sets again that are not under the current key, as `reseal` does; answers how many. */
+  readonly resealTrust: () => Promise<number>;
   /** Ends all work; what was acknowledged stays. */
   readonly close: () => Promise<void>;
 };

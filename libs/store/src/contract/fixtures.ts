@@ -11,7 +11,7 @@ import {
 } from '@latchkey/kernel';
 import { afterEach } from 'vitest';
 import { generateKeyLine, type Keyring, parseKeyring } from '../keyring.ts';
-import type { Store, Write } from '../store.ts';
+import type { RecordKey, Store, Write } from '../store.ts';
 
 /** A store over fresh data, and what the suite needs beside it. */
 export type StoreHarness = {
@@ -21,7 +21,7 @@ export type StoreHarness = {
   /** All that the store has laid down, as it lies there. */
   readonly dump: () => Promise<Uint8Array>;
   /** Puts bytes in the place of a record that is there, behind the store's back. */
-  readonly overwrite: (deviceId: DeviceId, bytes: Uint8Array) => Promise<void>;
+  readonly overwrite: (key: RecordKey, bytes: Uint8Array) => Promise<void>;
   readonly dispose: () => Promise<void>;
 };
 
@@ -97,6 +97,7 @@ export function armedCredentials(fingerprint: string): CertificateCredentials {
       setAtMs: 1_700_000_000_002,
       firstUsedAtMs: 1_700_000_000_003,
       fingerprint,
+      boundBy: undefined,
     },
   };
 }

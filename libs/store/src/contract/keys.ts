@@ -1,3 +1,4 @@
+import { CAS_KEY, NOTHING_TRUSTED } from '@latchkey/credential';
 import { systemRandom, toRevision } from '@latchkey/kernel';
 import { describe, expect, test } from 'vitest';
 import { checkKeys, KeyMismatch, keptKeys } from '../key-check.ts';
@@ -181,6 +182,13 @@ export function lifetimeContract(makeStore: MakeStore): void {
         () => store.kept('name'),
         () => store.forget('name'),
         () => store.reseal(undefined, 1),
+        () => store.readTrust(CAS_KEY),
+        () =>
+          store.writeTrust({
+            ...{ key: CAS_KEY, expectedRevision: toRevision(0), set: NOTHING_TRUSTED },
+            ...{ kind: 'TRUST_UPDATED', effect: { close: 'NONE' } },
+          }),
+        () => store.resealTrust(),
       ]) {
         await expect(call()).rejects.toThrow(StoreUnavailable);
       }

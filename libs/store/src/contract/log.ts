@@ -38,9 +38,9 @@ export function logContract(makeStore: MakeStore): void {
       const nonces = entries?.map(({ nonce }) => nonce) ?? [];
       const shard = logOf(store, ONE);
       expect(entries).toEqual([
-        { shard, position: 1, nonce: nonces[0], deviceId: ONE, kind: 'CREATED', effect: { close: 'NONE' } },
-        { shard, position: 2, nonce: nonces[1], deviceId: ONE, kind: 'RETIRED', effect },
-        { shard, position: 3, nonce: nonces[2], deviceId: ONE, kind: 'DELETED', effect: { close: 'DEVICE' } },
+        { shard, position: 1, nonce: nonces[0], key: ONE, kind: 'CREATED', effect: { close: 'NONE' } },
+        { shard, position: 2, nonce: nonces[1], key: ONE, kind: 'RETIRED', effect },
+        { shard, position: 3, nonce: nonces[2], key: ONE, kind: 'DELETED', effect: { close: 'DEVICE' } },
       ]);
       expect([created, retired]).toEqual([1, 2]);
       expect(new Set(nonces).size).toBe(3);
@@ -99,7 +99,7 @@ export function listenContract(makeStore: MakeStore): void {
     test('a change is heard before its write answers', async () => {
       const { store } = await make(keyringOf('k1'));
       const heard: string[] = [];
-      store.listen({ changed: ({ deviceId, position }) => heard.push(`${deviceId} ${position}`), lost });
+      store.listen({ changed: ({ key, position }) => heard.push(`${key} ${position}`), lost });
       const late = await Promise.all(
         Array.from({ length: 50 }, async (_, index) => {
           const revision = await written(store, writeOf(id(`device-${index}`)));

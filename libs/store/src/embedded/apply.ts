@@ -1,14 +1,8 @@
 import type { DatabaseSync } from 'node:sqlite';
-import {
-  assertNever,
-  type CredentialId,
-  type DeviceId,
-  NO_REVISION,
-  type Revision,
-  toRevision,
-} from '@latchkey/kernel';
+import { isTrustKey } from '@latchkey/credential';
+import { assertNever, type CredentialId, NO_REVISION, type Revision, toRevision } from '@latchkey/kernel';
 import { HEADER_BYTES, headerOf, withHeader } from '../record.ts';
-import { REPLAY_WINDOW_MS, type Replay, type WriteResult } from '../store.ts';
+import { REPLAY_WINDOW_MS, type RecordKey, type Replay, type WriteResult } from '../store.ts';
 import { bytesIn, numberIn, type Row, textIn } from './columns.ts';
 import type { Command, Outcome, WriteCommand } from './commands.ts';
 import { makeUseRows } from './use-rows.ts';
@@ -42,6 +36,8 @@ function statementsOf(database: DatabaseSync) {
     putRecord: database.prepare('INSERT OR REPLACE INTO devices (id, record, due_ms) VALUES (?, ?, ?)'),
     resealRecord: database.prepare('UPDATE devices SET record = ? WHERE id = ?'),
     deleteRecord: database.prepare('DELETE FROM devices WHERE id = ?'),
+    selectSet: database.prepare('SELECT record FROM trust WHERE key = ?'),
+    putSet: database.prepare('INSERT OR REPLACE INTO trust (key, record) VALUES (?, ?)'),
     selectEnd: database.prepare('SELECT coalesce(max(position), 0) AS position FROM log'),
     append: database.prepare('INSERT INTO log VALUES (?, ?, ?, ?, ?, ?)'),
     trim: database.prepare('DELETE FROM log WHERE position <= ?'),
@@ -58,45 +54,50 @@ function statementsOf(database: DatabaseSync) {
 export function makeApply(database: DatabaseSync): (commands: readonly Command[]) => readonly Outcome[] {
   const sql = statementsOf(database);
   const { selectRecord, putRecord, resealRecord, deleteRecord, selectEnd, append, trim } = sql;
+  const { selectSet, putSet } = sql;
   const { selectReplay, putReplay, expireReplays, keep, selectKept, forget } = sql;
   const useRows = makeUseRows(database);
 
-  function header(deviceId: DeviceId): { readonly revision: Revision; readonly sessionsClosedAt: Revision } {
-    const row = selectRecord.get(deviceId);
+  function header(key: RecordKey): { readonly revision: Revision; readonly sessionsClosedAt: Revision } {
+    const row = isTrustKey(key) ? selectSet.get(key) : selectRecord.get(key);
     if (row === undefined) return { revision: NO_REVISION, sessionsClosedAt: NO_REVISION };
-    return headerOf(bytesIn(row, 'record').subarray(0, HEADER_BYTES), deviceId);
+    return headerOf(bytesIn(row, 'record').subarray(0, HEADER_BYTES), key);
   }
 
   function write(command: WriteCommand): WriteResult {
     const { expectedRevision, body, dueMs, change, replay, nowMs } = command;
-    const { deviceId, effect } = change;
+    const { key, effect } = change;
     if (replay !== undefined) {
-      const row = selectReplay.get(deviceId, replay.key, nowMs - REPLAY_WINDOW_MS);
+      const row = selectReplay.get(key, replay.key, nowMs - REPLAY_WINDOW_MS);
       if (row !== undefined) return { outcome: 'REPLAYED', ...replayedFrom(row, replay.key) };
     }
-    const before = header(deviceId);
+    const before = header(key);
     if (before.revision !== expectedRevision) return { outcome: 'CONFLICT', revision: before.revision };
     const revision = toRevision(numberIn(selectEnd.get() ?? {}, 'position') + 1);
-    if (body === undefined) deleteRecord.run(deviceId);
+    const closedAt = effect.close === 'DEVICE' ? revision : before.sessionsClosedAt;
+    const record = body && withHeader(body, revision, closedAt);
+    if (isTrustKey(key)) putSet.run(key, record ?? null);
     else {
-      const closedAt = effect.close === 'DEVICE' ? revision : before.sessionsClosedAt;
-      putRecord.run(deviceId, withHeader(body, revision, closedAt), dueMs ?? null);
+      if (record === undefined) deleteRecord.run(key);
+      else putRecord.run(key, record, dueMs ?? null);
+      useRows.prune(key, command.credentialIds);
     }
-    useRows.prune(deviceId, command.credentialIds);
     const closed = effect.close === 'CREDENTIAL' ? effect.credentialId : null;
-    append.run(revision, change.nonce, deviceId, change.kind, effect.close, closed);
+    append.run(revision, change.nonce, key, change.kind, effect.close, closed);
     trim.run(revision - LOG_MAX_ENTRIES);
     if (replay !== undefined) {
       expireReplays.run(nowMs - REPLAY_WINDOW_MS);
-      putReplay.run(deviceId, replay.key, replay.parameters, replay.credentialId ?? null, revision, nowMs);
+      putReplay.run(key, replay.key, replay.parameters, replay.credentialId ?? null, revision, nowMs);
     }
     return { outcome: 'WRITTEN', revision };
   }
 
-  function reseal(deviceId: DeviceId, revision: Revision, body: Uint8Array): boolean {
-    const before = header(deviceId);
+  function reseal(key: RecordKey, revision: Revision, body: Uint8Array): boolean {
+    const before = header(key);
     if (before.revision !== revision) return false;
-    resealRecord.run(withHeader(body, revision, before.sessionsClosedAt), deviceId);
+    const record = withHeader(body, revision, before.sessionsClosedAt);
+    if (isTrustKey(key)) putSet.run(key, record);
+    else resealRecord.run(record, key);
     return true;
   }
 
@@ -117,7 +118,7 @@ export function makeApply(database: DatabaseSync): (commands: readonly Command[]
       case 'USES_END':
         return useRows.end(command.replica);
       case 'RESEAL':
-        return reseal(command.deviceId, command.revision, command.body);
+        return reseal(command.key, command.revision, command.body);
       default:
         return assertNever(command);
     }

@@ -1,5 +1,5 @@
-import type { CredentialId, DeviceId, Revision } from '@latchkey/kernel';
-import type { Change, Replay, WriteResult } from '../store.ts';
+import type { CredentialId, Revision } from '@latchkey/kernel';
+import type { Change, RecordKey, Replay, WriteResult } from '../store.ts';
 import type { Use, UseReport } from '../uses.ts';
 
 /** A write with its record packed, as it goes to the worker. */
@@ -25,7 +25,7 @@ export type Command =
   | { readonly kind: 'USES'; readonly uses: readonly Use[] }
   | ({ readonly kind: 'USES_TOLD' } & Omit<UseReport, 'uses'>)
   | { readonly kind: 'USES_END'; readonly replica: string }
-  | { readonly kind: 'RESEAL'; readonly deviceId: DeviceId; readonly revision: Revision; readonly body: Uint8Array };
+  | { readonly kind: 'RESEAL'; readonly key: RecordKey; readonly revision: Revision; readonly body: Uint8Array };
 
 /** What each command answers. */
 export type Outcomes = {

@@ -29,8 +29,9 @@ const SCHEMA = `
   CREATE TABLE kept (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 `;
 
-// Made where they are missing: last uses came later than the rest, and are no part of what must be restored.
-const USE_SCHEMA = `
+// Made where they are missing: they came later than the rest.
+const LATER_SCHEMA = `
+  CREATE TABLE IF NOT EXISTS trust (key TEXT PRIMARY KEY, record BLOB NOT NULL) STRICT, WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS uses (
     device_id TEXT NOT NULL, credential_id TEXT NOT NULL, at_ms INTEGER NOT NULL, PRIMARY KEY (device_id, credential_id)
   ) STRICT, WITHOUT ROWID;
@@ -60,7 +61,7 @@ function prepare(database: DatabaseSync, random: Random): string {
   if (pragma(database, 'application_id') !== APPLICATION_ID) throw new Error('it was made by another program');
   const version = pragma(database, 'user_version');
   if (version !== SCHEMA_VERSION) throw new Error(`it has schema ${version}, this program knows ${SCHEMA_VERSION}`);
-  database.exec(USE_SCHEMA);
+  database.exec(LATER_SCHEMA);
   database.exec('SELECT max(position) FROM log; SELECT max(id) FROM devices');
   return textIn(database.prepare('SELECT store_id FROM identity').get() ?? {}, 'store_id');
 }

@@ -3,6 +3,7 @@ import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { isTrustKey } from '@latchkey/credential';
 import { systemClock, systemRandom } from '@latchkey/kernel';
 import { afterEach, describe, expect, test } from 'vitest';
 import { id, keyringOf, writeOf, written } from '../contract/fixtures.ts';
@@ -56,8 +57,11 @@ storeContract('embedded store', async (keyring): Promise<StoreHarness> => {
     },
     // By another process: closing a file here would drop the locks that SQLite holds on it.
     dump: async () => execFileSync('sh', ['-c', 'cat "$1"/*', 'sh', directory], { maxBuffer: 2 ** 28 }),
-    overwrite: async (deviceId, bytes) => {
-      sql(directory, (database) => database.prepare('UPDATE devices SET record = ? WHERE id = ?').run(bytes, deviceId));
+    overwrite: async (key, bytes) => {
+      const [table, name] = isTrustKey(key) ? ['trust', 'key'] : ['devices', 'id'];
+      sql(directory, (database) =>
+        database.prepare(`UPDATE ${table} SET record = ? WHERE ${name} = ?`).run(bytes, key),
+      );
     },
     dispose: async () => {
       await store.close();

@@ -1,8 +1,16 @@
-import { type DeviceRecord, type DeviceState, dueAtMs, heldIn } from '@latchkey/credential';
+import { CAS_KEY, type DeviceRecord, type DeviceState, DISABLED_KEYS, dueAtMs, heldIn } from '@latchkey/credential';
 import type { Clock, CredentialId, DeviceId, Random } from '@latchkey/kernel';
 import { type Keyring, SealingError } from '../keyring.ts';
-import { packState, RecordError, revisionOf, sealedUnder, unpackRecord } from '../record.ts';
-import { PAGE_MAX, REPLAY_WINDOW_MS, type Store, StoreUnavailable, type Write } from '../store.ts';
+import { packState, packTrust, RecordError, revisionOf, sealedUnder, unpackRecord, unpackTrust } from '../record.ts';
+import {
+  PAGE_MAX,
+  REPLAY_WINDOW_MS,
+  type Store,
+  StoreUnavailable,
+  type TrustWrite,
+  type TrustWriteResult,
+  type Write,
+} from '../store.ts';
 import type { UseReport } from '../uses.ts';
 import type { Command, Outcome, WriteCommand } from './commands.ts';
 import { openReader, prepareDatabase } from './database.ts';
@@ -54,17 +62,47 @@ function packed({ keyring, random }: Parts, state: DeviceState): Uint8Array {
 function commandOf(parts: Parts, { deviceId, expectedRevision, state, kind, effect, replay }: Write): WriteCommand {
   if (state !== undefined && state.deviceId !== deviceId)
     throw new RecordError(`a state of device ${state.deviceId} is not one of device ${deviceId}`);
-  const nonce = Buffer.from(parts.random(NONCE_BYTES)).toString('base64url');
   return {
     kind: 'WRITE',
     expectedRevision,
     body: state === undefined ? undefined : packed(parts, state),
     dueMs: state === undefined ? undefined : dueAtMs(state),
     credentialIds: state === undefined ? [] : credentialIdsOf(state),
-    change: { shard: 0, nonce, deviceId, kind, effect },
+    change: { shard: 0, nonce: nonceOf(parts), key: deviceId, kind, effect },
     replay,
     nowMs: parts.clock.now(),
   };
+}
+
+function nonceOf({ random }: Parts): string {
+  return Buffer.from(random(NONCE_BYTES)).toString('base64url');
+}
+
+function trustCommandOf(parts: Parts, { key, expectedRevision, set, kind, effect }: TrustWrite): WriteCommand {
+  return {
+    ...{ kind: 'WRITE', expectedRevision, dueMs: undefined, credentialIds: [], replay: undefined },
+    body: new Uint8Array(packTrust(key, set, parts.keyring, parts.random)),
+    change: { shard: 0, nonce: nonceOf(parts), key, kind, effect },
+    nowMs: parts.clock.now(),
+  };
+}
+
+async function writeTrust(parts: Parts, write: TrustWrite): Promise<TrustWriteResult> {
+  const result = await parts.queue.submit(trustCommandOf(parts, write));
+  if (result.outcome === 'REPLAYED') throw new Error('a write without a replay was answered by one');
+  return result;
+}
+
+async function resealTrust({ keyring, random, reader, queue }: Parts): Promise<number> {
+  let resealed = 0;
+  // One after another: together they may be large.
+  for (const key of [CAS_KEY, ...DISABLED_KEYS]) {
+    const bytes = reader.trust(key);
+    if (bytes === undefined || sealedUnder(bytes, key) === keyring.current.reference) continue;
+    const body = new Uint8Array(packTrust(key, unpackTrust(bytes, keyring, key), keyring, random));
+    if (await queue.submit({ kind: 'RESEAL', key, revision: revisionOf(bytes, key), body })) resealed += 1;
+  }
+  return resealed;
 }
 
 function credentialIdsOf(state: DeviceState): readonly CredentialId[] {
@@ -109,7 +147,7 @@ async function reseal(
     old.map((record) => {
       const revision = revisionOf(record.bytes, record.deviceId);
       const body = packed(parts, unpacked(parts, record));
-      return parts.queue.submit({ kind: 'RESEAL', deviceId: record.deviceId, revision, body });
+      return parts.queue.submit({ kind: 'RESEAL', key: record.deviceId, revision, body });
     }),
   );
   return { resealed: done.filter(Boolean).length, next: page.next };
@@ -142,6 +180,13 @@ function makeStore(parts: Parts): Store {
         return bytes === undefined ? undefined : unpacked(parts, { deviceId, bytes });
       }),
     write: (write) => guarded(parts, () => queue.submit(commandOf(parts, write))),
+    readTrust: (key) =>
+      guarded(parts, () => {
+        const bytes = reader.trust(key);
+        return bytes === undefined ? undefined : unpackTrust(bytes, parts.keyring, key);
+      }),
+    writeTrust: (write) => guarded(parts, () => writeTrust(parts, write)),
+    resealTrust: () => guarded(parts, () => resealTrust(parts)),
     settled: () => guarded(parts, () => undefined),
     replayed: (deviceId, key) => guarded(parts, () => reader.replayed(deviceId, key, clock.now() - REPLAY_WINDOW_MS)),
     list: ({ after, prefix, limit }) =>

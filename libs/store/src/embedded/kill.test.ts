@@ -70,9 +70,9 @@ async function checkRecords(store: Store, known: Known): Promise<void> {
 async function checkLog(store: Store, acknowledged: readonly Acknowledged[]): Promise<void> {
   const log = await wholeLog(store);
   expect(log.map(({ position }) => position)).toEqual(log.map((_, index) => index + 1));
-  expect(acknowledged.filter(({ deviceId, revision }) => log[revision - 1]?.deviceId !== deviceId)).toEqual([]);
+  expect(acknowledged.filter(({ deviceId, revision }) => log[revision - 1]?.key !== deviceId)).toEqual([]);
   const { records } = await store.list({ after: undefined, prefix: '', limit: 1_000 });
-  const newest = new Map(log.map(({ deviceId, position }) => [deviceId, position]));
+  const newest = new Map(log.map(({ key, position }) => [key, position]));
   expect(new Map(records.map(({ deviceId, revision }) => [deviceId, revision]))).toEqual(newest);
 }
 

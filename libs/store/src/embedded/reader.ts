@@ -1,7 +1,14 @@
 import type { DatabaseSync } from 'node:sqlite';
-import type { LastUses } from '@latchkey/credential';
+import type { LastUses, TrustKey } from '@latchkey/credential';
 import { type CredentialId, type DeviceId, toRevision } from '@latchkey/kernel';
-import { CHANGE_KINDS, type Change, type LogPlace, type LogSlice, type SessionEffect } from '../store.ts';
+import {
+  CHANGE_KINDS,
+  type Change,
+  type LogPlace,
+  type LogSlice,
+  type RecordKey,
+  type SessionEffect,
+} from '../store.ts';
 import { type Replayed, replayedFrom, SELECT_REPLAY } from './apply.ts';
 import { bytesIn, numberIn, type Row, textIn } from './columns.ts';
 import { makeLastUses } from './use-rows.ts';
@@ -12,6 +19,7 @@ export type StoredRecord = { readonly deviceId: DeviceId; readonly bytes: Uint8A
 /** Synchronous reads; each sees everything that was committed before it. */
 export type Reader = {
   readonly record: (deviceId: DeviceId) => Uint8Array | undefined;
+  readonly trust: (key: TrustKey) => Uint8Array | undefined;
   readonly page: (after: string, prefix: string, limit: number) => readonly StoredRecord[];
   readonly overdue: (nowMs: number, limit: number) => readonly DeviceId[];
   readonly log: (after: LogPlace, limit: number) => LogSlice;
@@ -22,7 +30,7 @@ export type Reader = {
 
 function effectFrom(row: Row): SessionEffect {
   const close = textIn(row, 'close');
-  if (close === 'NONE' || close === 'DEVICE') return { close };
+  if (close === 'NONE' || close === 'DEVICE' || close === 'CERTIFICATES') return { close };
   return { close: 'CREDENTIAL', credentialId: textIn(row, 'credential_id') as CredentialId };
 }
 
@@ -33,7 +41,7 @@ function changeFrom(row: Row): Change {
     position: toRevision(numberIn(row, 'position')),
     shard: 0,
     nonce: textIn(row, 'nonce'),
-    deviceId: textIn(row, 'device_id') as DeviceId,
+    key: textIn(row, 'device_id') as RecordKey,
     kind,
     effect: effectFrom(row),
   };
@@ -72,6 +80,7 @@ function makeLog(database: DatabaseSync): Reader['log'] {
 /** The reads of the embedded store over its reading connection. */
 export function makeReader(database: DatabaseSync): Reader {
   const selectRecord = database.prepare('SELECT record FROM devices WHERE id = ?');
+  const selectTrust = database.prepare('SELECT record FROM trust WHERE key = ?');
   const selectPage = database.prepare(
     'SELECT id, record FROM devices WHERE id > ? AND id >= ? AND id < ? ORDER BY id LIMIT ?',
   );
@@ -81,6 +90,10 @@ export function makeReader(database: DatabaseSync): Reader {
   return {
     record: (deviceId) => {
       const row = selectRecord.get(deviceId);
+      return row === undefined ? undefined : bytesIn(row, 'record');
+    },
+    trust: (key) => {
+      const row = selectTrust.get(key);
       return row === undefined ? undefined : bytesIn(row, 'record');
     },
     // Every character of an id sorts before DEL.
