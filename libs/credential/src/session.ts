@@ -18,7 +18,8 @@ export type SessionContext = {
   /** Every certificate must chain to a trusted CA, whatever its device says. */
   readonly requireTrustedCa: boolean;
   readonly isTrusted: (caId: string) => boolean;
-  readonly isDisabled: (fingerprint: string) => boolean;
+  /** A certificate that the session rests on is disabled. */
+  readonly disabled: boolean;
 };
 
 /** What the session rests on besides the record, as far as record and gateway know; undefined: on nothing. */
@@ -51,5 +52,5 @@ export function sessionStands(
   const demanded = context.requireTrustedCa || (credentials.kind === 'CERTIFICATE' && credentials.requireTrustedCa);
   // Without a CA in the grant's basis nobody knows what chain there was.
   if (demanded && (session.basis?.caIds.length ?? 0) === 0) return false;
-  return rests.caIds.every(context.isTrusted) && !rests.fingerprints.some(context.isDisabled);
+  return !context.disabled && rests.caIds.every(context.isTrusted);
 }

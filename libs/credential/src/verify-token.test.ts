@@ -24,7 +24,7 @@ const token = (change: Partial<TokenClaims> = {}, deviceId = 'P1_n1') => {
 
 describe('verify: an access token', () => {
   it('grants on the slot that holds its credential, until it ends', () => {
-    const grant = { kind: 'GRANT', activate: false, firstUse: false, expiresAtMs: END_MS, retires: undefined };
+    const grant = { kind: 'GRANT', activate: false, firstUse: false, expiresAtMs: END_MS, caIds: [] };
     expect(verify(BOTH, token(), context())).toEqual({ ...grant, slot: 'PRIMARY', credentialId: PRIMARY_ID });
     const second = { ...grant, slot: 'SECONDARY', credentialId: SECONDARY_ID };
     expect(verify(BOTH, token({ credentialId: SECONDARY_ID }), context())).toEqual(second);

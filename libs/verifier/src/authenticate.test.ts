@@ -13,7 +13,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { NoDecision, Verifier } from './authenticate.ts';
 import { CA, LEAF_ONE, LEAF_TWO, SELF_SIGNED } from './test-certificates.ts';
 import { armedDevice, newId, plain, secretDevice } from './test-devices.ts';
-import { type HeldStore, holdStore, operate } from './test-store.ts';
+import { type HeldStore, holdStore, operate, trustCa } from './test-store.ts';
 
 const DEVICE = 'pump_7' as DeviceId;
 const OLD = 'old-secret-1';
@@ -29,7 +29,6 @@ beforeEach(async () => {
     clock: systemClock,
     random: systemRandom,
     settings: DEFAULT_SETTINGS,
-    trustedCas: () => [CA],
     maxRecords: 1_000,
   });
 });
@@ -57,6 +56,7 @@ const FIRST_SUCCESS: GrantVerdict = {
   firstUse: true,
   retires: undefined,
   expiresAtMs: undefined,
+  caIds: [],
 };
 const DENIED = { granted: false, reason: 'SECRET_MISMATCH' };
 
@@ -203,6 +203,7 @@ test('an activation that another replica wrote, unheard of here, is read and not
 });
 
 test('two certificates at once on an armed device: one binds, the other is refused', async () => {
+  await trustCa(held.inner, CA);
   await operate(held.inner, DEVICE, () => armedDevice(DEVICE));
   held.writes.shut();
   const questions = [LEAF_ONE, LEAF_TWO].map((leaf) => ask({ kind: 'CERTIFICATE', chain: [leaf] }));
@@ -217,6 +218,7 @@ test('two certificates at once on an armed device: one binds, the other is refus
 });
 
 test('a self-signed certificate, and a bare fingerprint, bind nothing', async () => {
+  await trustCa(held.inner, CA);
   await operate(held.inner, DEVICE, () => armedDevice(DEVICE));
   expect(await ask({ kind: 'FINGERPRINT', fingerprint: 'ab'.repeat(20) })).toMatchObject({ granted: false });
   expect(await ask({ kind: 'CERTIFICATE', chain: [SELF_SIGNED] })).toMatchObject({ granted: false });
@@ -273,6 +275,7 @@ test('a trial writes nothing, sees what is written now, and says what would be',
     wouldActivate: true,
     wouldBind: false,
   });
+  await trustCa(held.inner, CA);
   await operate(held.inner, DEVICE, () => armedDevice(DEVICE));
   const chain = [LEAF_ONE];
   const binding = await verifier.tryProof({

@@ -1,26 +1,30 @@
-import type { X509Certificate } from 'node:crypto';
 import {
+  type Basis,
   type BindVerdict,
   bindFingerprint,
+  CAS_KEY,
   type Decision,
   type DeviceRecord,
   denied,
   type GrantVerdict,
   isRefusal,
+  isTrustKey,
   leavesTrace,
   noteSuccess,
   type Proof,
   type Protocol,
   type TokenKeys,
   type Verdict,
+  type VerifyContext,
   type VerifySettings,
   verify,
 } from '@latchkey/credential';
 import { type Clock, CREDENTIAL_ID_BYTES, type DeviceId, type Random, toCredentialId } from '@latchkey/kernel';
-import type { Store, Write } from '@latchkey/store';
+import type { RecordKey, Store, Write } from '@latchkey/store';
 import { type Derived, derive, type Handshake } from './derive.ts';
 import { type RecordStats, Records, type Sighting } from './records.ts';
 import { checkSessions, type Session } from './sessions.ts';
+import { basisOf, hasCertificate, Trust, type TrustSighting } from './trust.ts';
 import { Uses } from './uses.ts';
 
 /** One device's attempt. */
@@ -55,8 +59,6 @@ export type VerifierOptions = {
   readonly clock: Clock;
   readonly random: Random;
   readonly settings: VerifySettings;
-  /** The CAs that are trusted at this moment. */
-  readonly trustedCas: () => readonly X509Certificate[];
   /** The keys of access tokens at this moment; absent: no token is accepted. */
   readonly tokenKeys?: () => TokenKeys;
   /** Devices to keep in memory. */
@@ -79,6 +81,7 @@ export class Verifier {
   readonly #store: Store;
   readonly #options: VerifierOptions;
   readonly #records: Records;
+  readonly #trust: Trust;
   readonly #uses: Uses;
   readonly #stopListening: () => void;
   // Retirements that this process has begun, and that others may not have heard of.
@@ -94,10 +97,15 @@ export class Verifier {
       maxRecords: options.maxRecords,
     });
     this.#records = records;
+    const trust = new Trust(options.store, options.clock.monotonic);
+    this.#trust = trust;
     this.#uses = new Uses({ ...options, reportFailed: options.reportFailed ?? (() => undefined) });
     this.#stopListening = options.store.listen({
-      changed: ({ deviceId }) => records.invalidate(deviceId),
-      lost: () => records.invalidateAll(),
+      changed: ({ key }) => (isTrustKey(key) ? trust.invalidate(key) : records.invalidate(key)),
+      lost: () => {
+        records.invalidateAll();
+        trust.invalidateAll();
+      },
     });
   }
 
@@ -136,14 +144,15 @@ export class Verifier {
 
   /** Decides on a fresh record as `authenticate` would, and changes nothing. */
   async tryProof(question: Question): Promise<Trial> {
-    const record = await this.#store.read(question.deviceId);
+    const { deviceId, proof } = question;
+    const [record, trust] = await Promise.all([this.#store.read(deviceId), this.#trust.look(proof)]);
     const nowMs = this.#options.clock.now();
-    const verdict = this.#verify(record, question, nowMs);
+    const verdict = this.#verify(record, question, nowMs, trust);
     const wouldBind = verdict.kind === 'BIND';
-    const bound = wouldBind && record !== undefined ? this.#bound(record, verdict.fingerprint) : record;
-    const final = wouldBind ? this.#verify(bound, question, nowMs) : verdict;
+    const bound = wouldBind && record !== undefined ? this.#bound(record, verdict) : record;
+    const final = wouldBind ? this.#verify(bound, question, nowMs, trust) : verdict;
     return {
-      decision: decisionOf(final, bound, false),
+      decision: decisionOf(final, bound, { activatedNow: false, basis: undefined }),
       wouldActivate: final.kind === 'GRANT' && final.activate,
       wouldBind,
     };
@@ -169,8 +178,9 @@ export class Verifier {
     const leaseDeadlineMs = clock.monotonic() + LEASE_WAIT_MS;
     return this.#counted(sessions.length, async () => {
       const standings = await checkSessions(sessions, {
-        ...{ records: this.#records, lease: this.#store.lease, clock, maxAttempts: MAX_ATTEMPTS },
-        waitForLease: (deviceId) => this.#leaseBy(leaseDeadlineMs, deviceId),
+        ...{ records: this.#records, trust: this.#trust, lease: this.#store.lease, clock, maxAttempts: MAX_ATTEMPTS },
+        requireTrustedCa: this.#options.settings.requireTrustedCa,
+        waitForLease: (key) => this.#leaseBy(leaseDeadlineMs, key),
       });
       if (standings === undefined) throw new NoDecision('the devices change faster than they can be looked at');
       return standings;
@@ -186,13 +196,14 @@ export class Verifier {
   #fromMemory(question: Question): Answer | undefined {
     if (!this.#store.lease.holds(question.deviceId)) return undefined;
     const sighting = this.#records.cached(question.deviceId);
-    if (sighting === undefined) return undefined;
+    const trust = sighting && this.#trust.cached(question.proof);
+    if (sighting === undefined || trust === undefined) return undefined;
     const nowMs = this.#options.clock.now();
-    const verdict = this.#verify(sighting.record, question, nowMs);
-    if (dueWrite(verdict) !== undefined || !this.#stands(sighting, verdict)) return undefined;
+    const verdict = this.#verify(sighting.record, question, nowMs, trust);
+    if (dueWrite(verdict) !== undefined || !this.#stands(sighting, trust, verdict)) return undefined;
     if (verdict.kind === 'GRANT') this.#uses.note(sighting, verdict.slot, nowMs);
     return {
-      decision: decisionOf(verdict, sighting.record, false),
+      decision: decisionOf(verdict, sighting.record, { activatedNow: false, basis: basisFor(verdict, trust) }),
       cacheAgeMs: this.#options.clock.monotonic() - sighting.readAtMs,
     };
   }
@@ -212,9 +223,10 @@ export class Verifier {
   }
 
   /** May the verdict be answered at this moment? The clocks are read again: a process may have been stopped while it verified. */
-  #stands(sighting: Sighting, verdict: Verdict): boolean {
-    const { deviceId } = sighting;
+  #stands(sighting: Sighting, trust: TrustSighting, verdict: Verdict): boolean {
+    const { key: deviceId } = sighting;
     if (!this.#store.lease.holds(deviceId) || !this.#records.isCurrent(sighting)) return false;
+    if (!this.#trust.stands(trust)) return false;
     if (this.#settling.size > 0 && this.#settling.has(deviceId)) return false;
     if (verdict.kind !== 'GRANT' || verdict.expiresAtMs === undefined) return true;
     return this.#options.clock.now() < verdict.expiresAtMs;
@@ -222,44 +234,52 @@ export class Verifier {
 
   async #fromStore(question: Question): Promise<Answer> {
     const { lease } = this.#store;
+    const { deviceId, proof } = question;
+    const keys: readonly RecordKey[] = hasCertificate(proof) ? [deviceId, CAS_KEY] : [deviceId];
     const leaseDeadlineMs = this.#options.clock.monotonic() + LEASE_WAIT_MS;
     let activatedNow = false;
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-      await this.#settling.get(question.deviceId);
-      if (!lease.holds(question.deviceId)) await this.#leaseBy(leaseDeadlineMs, question.deviceId);
-      const cached = this.#records.cached(question.deviceId);
-      const sighting = cached ?? (await this.#records.read(question.deviceId));
+      await this.#settling.get(deviceId);
+      for (const key of keys) if (!lease.holds(key)) await this.#leaseBy(leaseDeadlineMs, key);
+      const cached = this.#records.cached(deviceId);
+      const [sighting, trust] = await Promise.all([cached ?? this.#records.read(deviceId), this.#trust.read(proof)]);
       const nowMs = this.#options.clock.now();
-      const verdict = this.#verify(sighting.record, question, nowMs);
+      const verdict = this.#verify(sighting.record, question, nowMs, trust);
       const due = dueWrite(verdict);
       if (sighting.record !== undefined && due !== undefined) {
         const written = await this.#effect(sighting.record, due);
         activatedNow ||= written && due.kind === 'GRANT' && due.activate;
         continue; // decided on what is written now
       }
-      if (!this.#stands(sighting, verdict)) continue;
+      if (!this.#stands(sighting, trust, verdict)) continue;
       const cacheAgeMs = cached === undefined ? 0 : this.#options.clock.monotonic() - sighting.readAtMs;
       if (verdict.kind === 'GRANT') this.#uses.note(sighting, verdict.slot, nowMs);
-      return { decision: decisionOf(verdict, sighting.record, activatedNow), cacheAgeMs };
+      const basis = basisFor(verdict, trust);
+      return { decision: decisionOf(verdict, sighting.record, { activatedNow, basis }), cacheAgeMs };
     }
     throw new NoDecision('the device changes faster than it can be decided on');
   }
 
-  async #leaseBy(deadlineMs: number, deviceId: DeviceId): Promise<void> {
+  async #leaseBy(deadlineMs: number, key: RecordKey): Promise<void> {
     const waitMs = deadlineMs - this.#options.clock.monotonic();
-    if (waitMs <= 0 || !(await this.#store.lease.waitFor(waitMs, deviceId)))
+    if (waitMs <= 0 || !(await this.#store.lease.waitFor(waitMs, key)))
       throw new NoDecision('this replica has no lease');
   }
 
-  #verify(record: DeviceRecord | undefined, { proof, protocol }: Question, nowMs: number): Verdict {
-    const { settings, trustedCas, tokenKeys } = this.#options;
-    return verify(record, proof, { nowMs, protocol, settings, trustedCas: trustedCas(), tokenKeys: tokenKeys?.() });
+  #verify(
+    record: DeviceRecord | undefined,
+    { proof, protocol }: Question,
+    nowMs: number,
+    { trustedCas, disabled }: Pick<VerifyContext, 'trustedCas' | 'disabled'>,
+  ): Verdict {
+    const { settings, tokenKeys } = this.#options;
+    return verify(record, proof, { nowMs, protocol, settings, trustedCas, disabled, tokenKeys: tokenKeys?.() });
   }
 
-  #bound(record: DeviceRecord, fingerprint: string): DeviceRecord {
+  #bound(record: DeviceRecord, { fingerprint, caId: boundBy }: BindVerdict): DeviceRecord {
     const { clock, random } = this.#options;
     const credentialId = toCredentialId(random(CREDENTIAL_ID_BYTES));
-    const bound = bindFingerprint(record, { credentialId, fingerprint, nowMs: clock.now() });
+    const bound = bindFingerprint(record, { credentialId, fingerprint, boundBy, nowMs: clock.now() });
     if (isRefusal(bound)) throw new Error(`a verdict to bind that cannot be bound: ${bound.refused}`);
     return { ...record, ...bound };
   }
@@ -277,7 +297,7 @@ export class Verifier {
 
   #effectOf(record: DeviceRecord, verdict: BindVerdict | GrantVerdict): Pick<Write, 'state' | 'kind' | 'effect'> {
     if (verdict.kind === 'BIND') {
-      return { state: this.#bound(record, verdict.fingerprint), kind: 'BOUND', effect: { close: 'NONE' } };
+      return { state: this.#bound(record, verdict), kind: 'BOUND', effect: { close: 'NONE' } };
     }
     const state = noteSuccess(record, verdict, this.#options.clock.now());
     if (verdict.retires !== undefined) {
@@ -313,10 +333,19 @@ function dueWrite(verdict: Verdict): BindVerdict | GrantVerdict | undefined {
   return verdict.kind === 'BIND' || (verdict.kind === 'GRANT' && leavesTrace(verdict)) ? verdict : undefined;
 }
 
-function decisionOf(verdict: Verdict, record: DeviceRecord | undefined, activatedNow: boolean): Decision {
+/** What a grant by certificate rests on besides the record. */
+function basisFor(verdict: Verdict, trust: TrustSighting): Basis | undefined {
+  return verdict.kind === 'GRANT' ? basisOf(trust, verdict.caIds) : undefined;
+}
+
+function decisionOf(
+  verdict: Verdict,
+  record: DeviceRecord | undefined,
+  { activatedNow, basis }: { readonly activatedNow: boolean; readonly basis: Basis | undefined },
+): Decision {
   if (verdict.kind === 'DENY') return denied(verdict.reason);
   if (verdict.kind === 'BIND' || record === undefined) throw new Error('a binding is written before it is decided on');
   const { slot, credentialId, expiresAtMs } = verdict;
   const { revision, sessionsClosedAt } = record;
-  return { granted: true, slot, credentialId, revision, sessionsClosedAt, activatedNow, expiresAtMs };
+  return { granted: true, slot, credentialId, revision, sessionsClosedAt, activatedNow, expiresAtMs, basis };
 }

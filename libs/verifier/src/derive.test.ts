@@ -25,7 +25,6 @@ beforeEach(async () => {
     clock: systemClock,
     random: systemRandom,
     settings: DEFAULT_SETTINGS,
-    trustedCas: () => [],
     maxRecords: 1_000,
   });
 });

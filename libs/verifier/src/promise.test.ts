@@ -30,7 +30,6 @@ class World {
       clock: systemClock,
       random: systemRandom,
       settings: DEFAULT_SETTINGS,
-      trustedCas: () => [],
       maxRecords: 10,
     });
     held.reads.shut();

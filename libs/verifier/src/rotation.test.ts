@@ -10,18 +10,10 @@ import {
   retire,
   retireLater,
 } from '@latchkey/credential';
-import {
-  type Clock,
-  type CredentialId,
-  type DeviceId,
-  type Revision,
-  Secret,
-  systemClock,
-  systemRandom,
-  toRevision,
-} from '@latchkey/kernel';
+import { type Clock, type DeviceId, Secret, systemClock, systemRandom, toRevision } from '@latchkey/kernel';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { NoDecision, Verifier } from './authenticate.ts';
+import type { Session } from './sessions.ts';
 import { newId, plain, secretDevice } from './test-devices.ts';
 import { Gate, type HeldStore, holdStore, operate } from './test-store.ts';
 
@@ -41,7 +33,7 @@ beforeEach(async () => {
   clock = { aheadMs: 0, now: () => systemClock.now() + clock.aheadMs, monotonic: systemClock.monotonic };
   verifier = new Verifier({
     store: { ...held.store, settled: () => settling.pass() },
-    ...{ clock, random: systemRandom, settings: DEFAULT_SETTINGS, trustedCas: () => [], maxRecords: 1_000 },
+    ...{ clock, random: systemRandom, settings: DEFAULT_SETTINGS, maxRecords: 1_000 },
   });
 });
 afterEach(async () => {
@@ -182,10 +174,9 @@ function secretDeviceOf(record: DeviceRecord | undefined): DeviceRecord {
 async function sessionWith(secret: string) {
   const decision = await ask(plain(secret));
   if (!decision.granted) throw new Error(decision.reason);
-  return { deviceId: DEVICE, credentialId: decision.credentialId, revision: decision.revision };
+  return { deviceId: DEVICE, credentialId: decision.credentialId, revision: decision.revision, basis: undefined };
 }
-const check = async (...sessions: { deviceId: DeviceId; credentialId: CredentialId; revision: Revision }[]) =>
-  verifier.checkSessions(sessions);
+const check = async (...sessions: Session[]) => verifier.checkSessions(sessions);
 
 test('sessions stand with their credential, and fall with it, with a freeze and with the device', async () => {
   await register();

@@ -1,7 +1,18 @@
+import type { X509Certificate } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type DeviceRecord, type DeviceState, isRefusal, type Refusal } from '@latchkey/credential';
+import {
+  CAS_KEY,
+  caIdOf,
+  type DeviceRecord,
+  type DeviceState,
+  isRefusal,
+  NOTHING_TRUSTED,
+  type Refusal,
+  type TrustKey,
+  type TrustSet,
+} from '@latchkey/credential';
 import { type DeviceId, NO_REVISION, type Revision, systemClock, systemRandom } from '@latchkey/kernel';
 import {
   type Change,
@@ -9,7 +20,9 @@ import {
   generateKeyLine,
   openEmbeddedStore,
   parseKeyring,
+  type RecordKey,
   type Store,
+  type TrustRecord,
   type Write,
 } from '@latchkey/store';
 
@@ -50,14 +63,20 @@ export type HeldStore = {
   readonly inner: Store;
   /** A read has its record already when it waits here. */
   readonly reads: Gate;
+  /** A read of a trust set has it already when it waits here. */
+  readonly trustReads: Gate;
   /** Writes wait here before they are written. */
   readonly writes: Gate;
   /** How often the verifier has read. */
   readonly readCount: () => number;
+  /** How often the verifier has read a trust set. */
+  readonly trustReadCount: () => number;
   /** The writes that the verifier has sent. */
   readonly sent: readonly Write[];
   /** Answers of the lease, one a look; the last one stays. */
   lease: readonly boolean[];
+  /** Records on which no decision may be made meanwhile. */
+  readonly leaseless: Set<RecordKey>;
   /** True: changes wait; set to false again, they arrive in order. */
   deaf: boolean;
   /** What the next read fails with. */
@@ -79,6 +98,8 @@ class Held implements HeldStore {
   readonly inner: Store;
   readonly store: Store;
   readonly reads = new Gate();
+  readonly trustReads = new Gate();
+  readonly leaseless = new Set<RecordKey>();
   readonly writes = new Gate();
   readonly sent: Write[] = [];
   lease: readonly boolean[] = [true];
@@ -87,6 +108,7 @@ class Held implements HeldStore {
   readonly #listeners = new Set<ChangeListener>();
   readonly #unheard: Change[] = [];
   #reads = 0;
+  #trustReads = 0;
   #deaf = false;
 
   constructor(inner: Store, remove: () => Promise<void>) {
@@ -95,8 +117,9 @@ class Held implements HeldStore {
     inner.listen({ changed: (change) => this.#hear(change), lost: () => undefined });
     this.store = {
       ...inner,
-      lease: { holds: () => this.#holds(), waitFor: async () => this.#holds() },
+      lease: { holds: (key) => this.#holds(key), waitFor: async (_, key) => this.#holds(key) },
       read: (deviceId) => this.#read(deviceId),
+      readTrust: (key) => this.#readTrust(key),
       write: (write) => this.#write(write),
       listen: (listener) => {
         this.#listeners.add(listener);
@@ -107,6 +130,10 @@ class Held implements HeldStore {
 
   readCount(): number {
     return this.#reads;
+  }
+
+  trustReadCount(): number {
+    return this.#trustReads;
   }
 
   set deaf(deaf: boolean) {
@@ -120,6 +147,7 @@ class Held implements HeldStore {
 
   async dispose(): Promise<void> {
     this.reads.open();
+    this.trustReads.open();
     this.writes.open();
     await this.inner.close();
     await this.#remove();
@@ -130,7 +158,8 @@ class Held implements HeldStore {
     else for (const listener of this.#listeners) listener.changed(change);
   }
 
-  #holds(): boolean {
+  #holds(key: RecordKey | undefined): boolean {
+    if (key !== undefined && this.leaseless.has(key)) return false;
     const [now = true, ...later] = this.lease;
     if (later.length > 0) this.lease = later;
     return now;
@@ -141,6 +170,13 @@ class Held implements HeldStore {
     if (this.readError !== undefined) throw this.readError;
     const record = await this.inner.read(deviceId);
     await this.reads.pass();
+    return record;
+  }
+
+  async #readTrust(key: TrustKey): Promise<TrustRecord | undefined> {
+    this.#trustReads += 1;
+    const record = await this.inner.readTrust(key);
+    await this.trustReads.pass();
     return record;
   }
 
@@ -171,4 +207,26 @@ export async function operate(
   if (result.outcome === 'CONFLICT') return operate(store, deviceId, change);
   await store.settled(deviceId, result.revision);
   return result.revision;
+}
+
+/** Writes what `change` makes of a trust set, as an operator's request does. */
+export async function entrust(
+  store: Store,
+  key: TrustKey,
+  change: (set: TrustSet) => TrustSet | Refusal,
+): Promise<void> {
+  const record = await store.readTrust(key);
+  const set = change(record ?? NOTHING_TRUSTED);
+  if (isRefusal(set)) throw new Error(`refused: ${set.refused}`);
+  const expectedRevision = record?.revision ?? NO_REVISION;
+  const effect = { close: 'CERTIFICATES' } as const;
+  const result = await store.writeTrust({ key, expectedRevision, set, kind: 'CERTIFICATE_DISABLED', effect });
+  if (result.outcome === 'CONFLICT') return entrust(store, key, change);
+  await store.settled(key, result.revision);
+}
+
+/** Has the store trust a CA. */
+export function trustCa(store: Store, certificate: X509Certificate): Promise<void> {
+  const ca = { caId: caIdOf(certificate), der: certificate.raw, status: 'TRUSTED', verifyCode: '' } as const;
+  return entrust(store, CAS_KEY, (set) => ({ ...set, cas: [...set.cas, ca] }));
 }

@@ -40,7 +40,7 @@ beforeEach(async () => {
   clock = { aheadMs: 0, now: () => systemClock.now() + clock.aheadMs, monotonic: systemClock.monotonic };
   verifier = new Verifier({
     ...{ store: held.store, clock, random: systemRandom, settings: DEFAULT_SETTINGS },
-    ...{ trustedCas: () => [], maxRecords: 1_000, tokenKeys: () => KEYS },
+    ...{ maxRecords: 1_000, tokenKeys: () => KEYS },
   });
 });
 afterEach(async () => {

@@ -42,7 +42,10 @@ function sightingOf(name: string) {
   const state = resetSecret(device, 'SECONDARY', next);
   if (isRefusal(state)) throw new Error(state.refused);
   const record: DeviceRecord = { ...state, revision: toRevision(1), sessionsClosedAt: NO_REVISION };
-  const sighting: Sighting = { ...{ deviceId, record, readAtMs: 0, bucket: 0, generation: 0, epoch: 0 }, noted: 0 };
+  const sighting: Sighting = {
+    ...{ key: deviceId, record, readAtMs: 0, bucket: 0, generation: 0, epoch: 0 },
+    noted: 0,
+  };
   const ids = {
     primary: heldIn(record, 'PRIMARY')?.credentialId,
     secondary: heldIn(record, 'SECONDARY')?.credentialId,
@@ -134,7 +137,7 @@ test('grants from memory and after a read are noted, denials and trials are not'
   const deviceId = 'pump_7' as DeviceId;
   const verifier = new Verifier({
     ...{ store: held.store, clock: systemClock, random: systemRandom, settings: DEFAULT_SETTINGS },
-    ...{ trustedCas: () => [], maxRecords: 10 },
+    ...{ maxRecords: 10 },
   });
   try {
     await operate(held.inner, deviceId, () => secretDevice(deviceId, 'secret-1'));

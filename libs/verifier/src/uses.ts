@@ -118,7 +118,7 @@ function minuteOf({ mark }: Note): number {
 }
 
 function useOf(note: Note): readonly Use[] {
-  const { deviceId, record } = note.sighting;
+  const { key: deviceId, record } = note.sighting;
   const held = record && heldIn(record, note.mark % 2 === 0 ? 'PRIMARY' : 'SECONDARY');
   return held === undefined ? [] : [{ deviceId, credentialId: held.credentialId, atMs: minuteOf(note) }];
 }

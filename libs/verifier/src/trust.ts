@@ -1,0 +1,115 @@
+import {
+  type Basis,
+  CAS_KEY,
+  disabledKeyOf,
+  NOTHING_TRUSTED,
+  type Proof,
+  shownFingerprints,
+  type TrustKey,
+  type TrustView,
+  type VerifyContext,
+  viewOf,
+} from '@latchkey/credential';
+import type { Lease, Store } from '@latchkey/store';
+import { Records, type Sighting } from './records.ts';
+
+/** All trust sets that there can be: one of CAs, 256 of disabled certificates. */
+const MAX_SETS = 257;
+
+/** A trust set as it was read. */
+type SetSighting = Sighting<TrustKey, TrustView>;
+
+/** What a certificate is judged by besides its device, as it was read: it holds as long as all of its sets do. */
+export type TrustSighting = Pick<VerifyContext, 'trustedCas' | 'disabled'> & {
+  /** Fingerprints of what was shown, or of what a session rests on. */
+  readonly fingerprints: readonly string[];
+  /** Empty: no certificate is in play, and nothing of what is trusted matters. */
+  readonly sets: readonly SetSighting[];
+};
+
+/** What is trusted does not matter to a proof without a certificate. */
+const NO_CERTIFICATE: TrustSighting = { trustedCas: new Map(), disabled: false, fingerprints: [], sets: [] };
+
+/** What CAs and disabled certificates say of proofs and sessions: cached and checked as the devices' records are. */
+export class Trust {
+  readonly #store: Pick<Store, 'readTrust'>;
+  readonly #lease: Lease;
+  readonly #records: Records<TrustKey, TrustView>;
+
+  constructor(store: Pick<Store, 'readTrust' | 'lease'>, monotonic: () => number) {
+    this.#store = store;
+    this.#lease = store.lease;
+    this.#records = new Records({ read: (key) => this.#view(key), monotonic, maxRecords: MAX_SETS });
+  }
+
+  /** What bears on the proof, if it is all in memory. */
+  cached(proof: Proof): TrustSighting | undefined {
+    if (!hasCertificate(proof)) return NO_CERTIFICATE;
+    const fingerprints = shownFingerprints(proof);
+    const sets = keysFor(fingerprints).map((key) => this.#records.cached(key));
+    const known = sets.filter((set) => set !== undefined);
+    return known.length === sets.length ? sightingOf(fingerprints, known) : undefined;
+  }
+
+  /** What bears on the proof, from memory or from the store. Rejects as the store does. */
+  async read(proof: Proof): Promise<TrustSighting> {
+    return hasCertificate(proof) ? this.readFor(shownFingerprints(proof)) : NO_CERTIFICATE;
+  }
+
+  /** What bears on certificates with these fingerprints. Rejects as the store does. */
+  async readFor(fingerprints: readonly string[]): Promise<TrustSighting> {
+    const sets = keysFor(fingerprints).map((key) => this.#records.cached(key) ?? this.#records.read(key));
+    return sightingOf(fingerprints, await Promise.all(sets));
+  }
+
+  /** What bears on the proof, from the store whatever is in memory; good for a look, not for a decision. */
+  async look(proof: Proof): Promise<Pick<VerifyContext, 'trustedCas' | 'disabled'>> {
+    if (!hasCertificate(proof)) return NO_CERTIFICATE;
+    const fingerprints = shownFingerprints(proof);
+    return judgedBy(fingerprints, await Promise.all(keysFor(fingerprints).map((key) => this.#view(key))));
+  }
+
+  /** May a decision rest on it at this moment? */
+  stands({ sets }: TrustSighting): boolean {
+    if (sets.length === 0) return true;
+    return this.#lease.holds(CAS_KEY) && sets.every((set) => this.#records.isCurrent(set));
+  }
+
+  /** A trust set changed. */
+  invalidate(key: TrustKey): void {
+    this.#records.invalidate(key);
+  }
+
+  /** Changes may have been missed. */
+  invalidateAll(): void {
+    this.#records.invalidateAll();
+  }
+
+  async #view(key: TrustKey): Promise<TrustView> {
+    return viewOf((await this.#store.readTrust(key)) ?? NOTHING_TRUSTED);
+  }
+}
+
+/** Whether what is trusted bears on the proof. */
+export function hasCertificate({ kind }: Proof): boolean {
+  return kind === 'CERTIFICATE' || kind === 'FINGERPRINT';
+}
+
+/** What a grant rests on besides the record; undefined: on nothing. */
+export function basisOf({ sets, fingerprints }: TrustSighting, caIds: readonly string[]): Basis | undefined {
+  return sets.length === 0 ? undefined : { fingerprints, caIds };
+}
+
+function keysFor(fingerprints: readonly string[]): readonly TrustKey[] {
+  return [...new Set([CAS_KEY, ...fingerprints.map(disabledKeyOf)])];
+}
+
+function sightingOf(fingerprints: readonly string[], sets: readonly SetSighting[]): TrustSighting {
+  const views = sets.map(({ record }) => record).filter((view) => view !== undefined);
+  return { fingerprints, sets, ...judgedBy(fingerprints, views) };
+}
+
+function judgedBy(fingerprints: readonly string[], [cas, ...others]: readonly TrustView[]) {
+  const disabled = fingerprints.some((fingerprint) => others.some((view) => view.disabled.has(fingerprint)));
+  return { trustedCas: cas?.trustedCas ?? new Map(), disabled };
+}
