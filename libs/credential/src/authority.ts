@@ -1,5 +1,5 @@
 import type { X509Certificate } from 'node:crypto';
-import { allowsClientUse, fingerprintsOf, isCurrent, isIssuedBy } from './certificate.ts';
+import { allowsClientUse, fingerprintsOf, isCurrent, isIssuedBy, parseCertificate } from './certificate.ts';
 import { type Refusal, refuse } from './refusal.ts';
 import type { Ca, CaStatus, DisabledCertificate, TrustSet } from './trust.ts';
 
@@ -23,14 +23,14 @@ export function caIdOf({ raw }: X509Certificate): string {
 
 /**
  * Takes in a CA, not trusted yet; one that was disabled begins anew. The same object comes back when it is registered and
- * not verified. Refused: NOT_A_CA, CA_NOT_CURRENT, CA_TRUSTED, TOO_MANY_CAS.
+ * not verified. Refused: NOT_A_CA, CA_NOT_CURRENT, CA_KNOWN, TOO_MANY_CAS.
  */
 export function registerCa(set: TrustSet, { certificate, verifyCode, nowMs }: NewCa): TrustSet | Refusal {
   if (!certificate.ca || !allowsClientUse(certificate)) return refuse('NOT_A_CA');
   if (!isCurrent(certificate, nowMs)) return refuse('CA_NOT_CURRENT');
   const caId = caIdOf(certificate);
   const known = caIn(set, caId);
-  if (known?.status === 'TRUSTED') return refuse('CA_TRUSTED');
+  if (known?.status === 'TRUSTED') return refuse('CA_KNOWN');
   if (known?.status === 'UNVERIFIED') return set;
   if (known === undefined && set.cas.length >= MAX_CAS) return refuse('TOO_MANY_CAS');
   const ca: Ca = { caId, der: certificate.raw, status: 'UNVERIFIED', verifyCode };
@@ -39,19 +39,21 @@ export function registerCa(set: TrustSet, { certificate, verifyCode, nowMs }: Ne
 
 /**
  * Trusts a CA whose key was used to sign a certificate with the verify code as its common name. The same object comes
- * back when it is trusted already. Refused: CA_UNKNOWN, CA_DISABLED, CA_NOT_CURRENT, NOT_SIGNED_BY_CA,
+ * back when it is trusted already. Refused: CA_UNKNOWN, CA_DISABLED, NOT_A_CA, CA_NOT_CURRENT, NOT_SIGNED_BY_CA,
  * WRONG_VERIFY_CODE, VERIFICATION_NOT_CURRENT.
  */
 export function verifyCa(
   set: TrustSet,
   caId: string,
-  proof: { readonly ca: X509Certificate; readonly certificate: X509Certificate; readonly nowMs: number },
+  proof: { readonly certificate: X509Certificate; readonly nowMs: number },
 ): TrustSet | Refusal {
   const known = caIn(set, caId);
   if (known === undefined) return refuse('CA_UNKNOWN');
   if (known.status === 'TRUSTED') return set;
   if (known.status === 'DISABLED') return refuse('CA_DISABLED');
-  const { ca, certificate, nowMs } = proof;
+  const { certificate, nowMs } = proof;
+  const ca = parseCertificate(known.der);
+  if (ca === undefined) return refuse('NOT_A_CA');
   if (!isCurrent(ca, nowMs)) return refuse('CA_NOT_CURRENT');
   if (!isIssuedBy(certificate, ca)) return refuse('NOT_SIGNED_BY_CA');
   if (commonNameOf(certificate) !== known.verifyCode) return refuse('WRONG_VERIFY_CODE');

@@ -28,7 +28,9 @@ export const REFUSAL_REASONS = [
   'CA_NOT_CURRENT',
   /** There is no such CA. */
   'CA_UNKNOWN',
-  /** The CA is trusted already, or still. */
+  /** The CA is trusted already. */
+  'CA_KNOWN',
+  /** The CA is trusted still. */
   'CA_TRUSTED',
   /** The CA was disabled; it must be registered anew. */
   'CA_DISABLED',

@@ -14,7 +14,7 @@ import {
   safeToRetire,
   USE_PRECISION_MS,
 } from './rotation.ts';
-import { type SessionContext, sessionStands } from './session.ts';
+import { restsOn, type SessionContext, sessionStands } from './session.ts';
 import { contentOf, heldIn, otherSlot, stateOf } from './state.ts';
 import { leavesTrace, noteSuccess } from './success.ts';
 import { fingerprints, idOf, PRIMARY_ID, plain, record, SECONDARY_ID, secrets } from './test-devices.ts';
@@ -260,7 +260,7 @@ describe('sessionStands', () => {
     nowMs,
     requireTrustedCa: false,
     isTrusted: () => false,
-    isDisabled: () => true,
+    disabled: true,
   });
   const session = { credentialId: PRIMARY_ID, revision: toRevision(5), basis: undefined };
 
@@ -287,37 +287,37 @@ describe('sessionStands: with a certificate', () => {
   const own = { fingerprints: [LEAF, 'cd'.repeat(20)], caIds: [CA_A] };
   const session = { credentialId: PRIMARY_ID, revision: toRevision(5), basis: own };
   const device = record(fingerprints(LEAF));
-  const judge = (
-    disabled: readonly string[],
-    trusted: readonly string[],
-    requireTrustedCa = false,
-  ): SessionContext => ({
-    ...{ nowMs: NOW_MS, requireTrustedCa },
+  const judge = (disabled: boolean, trusted: readonly string[], requireTrustedCa = false): SessionContext => ({
+    ...{ nowMs: NOW_MS, requireTrustedCa, disabled },
     isTrusted: (caId) => trusted.includes(caId),
-    isDisabled: (fingerprint) => disabled.includes(fingerprint),
   });
 
-  it('falls with any certificate that it was opened with, in the form in which it is disabled', () => {
-    expect(sessionStands(device, session, judge([], [CA_A]))).toBe(true);
-    expect(sessionStands(device, session, judge(['cd'.repeat(20)], [CA_A]))).toBe(false);
-    expect(sessionStands(device, { ...session, basis: undefined }, judge([], []))).toBe(true);
-    expect(sessionStands(device, { ...session, basis: undefined }, judge([LEAF], []))).toBe(false);
+  it('rests on what its slot holds, and on what the gateway knows of the grant', () => {
+    expect(restsOn(device, session)).toEqual({ fingerprints: [LEAF, ...own.fingerprints], caIds: [CA_A] });
+    expect(restsOn(device, { ...session, basis: undefined })).toEqual({ fingerprints: [LEAF], caIds: [] });
+    expect(restsOn(device, { ...session, credentialId: idOf(9) })).toBeUndefined();
+    expect(restsOn(BOTH, session)).toBeUndefined();
+  });
+
+  it('falls with any certificate that it was opened with', () => {
+    expect(sessionStands(device, session, judge(false, [CA_A]))).toBe(true);
+    expect(sessionStands(device, session, judge(true, [CA_A]))).toBe(false);
   });
 
   it('falls with a CA that its grant needed, or that its fingerprint was bound by', () => {
-    expect(sessionStands(device, session, judge([], []))).toBe(false);
+    expect(sessionStands(device, session, judge(false, []))).toBe(false);
     const { credentials } = device;
     if (credentials.kind !== 'CERTIFICATE' || credentials.primary.state !== 'SET') throw new Error('it is set');
     const bound = { ...device, credentials: { ...credentials, primary: { ...credentials.primary, boundBy: CA_A } } };
-    expect(sessionStands(bound, { ...session, basis: undefined }, judge([], [CA_A]))).toBe(true);
-    expect(sessionStands(bound, { ...session, basis: undefined }, judge([], []))).toBe(false);
+    expect(sessionStands(bound, { ...session, basis: undefined }, judge(false, [CA_A]))).toBe(true);
+    expect(sessionStands(bound, { ...session, basis: undefined }, judge(false, []))).toBe(false);
   });
 
   it('falls where a chain is demanded that nobody knows of', () => {
     const bare = { ...session, basis: { ...own, caIds: [] } };
-    expect(sessionStands(device, bare, judge([], [CA_A]))).toBe(true);
-    expect(sessionStands(device, bare, judge([], [CA_A], true))).toBe(false);
-    expect(sessionStands(record(fingerprints(LEAF, undefined, true)), bare, judge([], [CA_A]))).toBe(false);
-    expect(sessionStands(device, session, judge([], [CA_A], true))).toBe(true);
+    expect(sessionStands(device, bare, judge(false, [CA_A]))).toBe(true);
+    expect(sessionStands(device, bare, judge(false, [CA_A], true))).toBe(false);
+    expect(sessionStands(record(fingerprints(LEAF, undefined, true)), bare, judge(false, [CA_A]))).toBe(false);
+    expect(sessionStands(device, session, judge(false, [CA_A], true))).toBe(true);
   });
 });

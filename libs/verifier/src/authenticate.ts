@@ -19,7 +19,14 @@ import {
   type VerifySettings,
   verify,
 } from '@latchkey/credential';
-import { type Clock, CREDENTIAL_ID_BYTES, type DeviceId, type Random, toCredentialId } from '@latchkey/kernel';
+import {
+  type Clock,
+  CREDENTIAL_ID_BYTES,
+  type DeviceId,
+  NO_REVISION,
+  type Random,
+  toCredentialId,
+} from '@latchkey/kernel';
 import type { RecordKey, Store, Write } from '@latchkey/store';
 import { type Derived, derive, type Handshake } from './derive.ts';
 import { type RecordStats, Records, type Sighting } from './records.ts';
@@ -101,7 +108,7 @@ export class Verifier {
     this.#trust = trust;
     this.#uses = new Uses({ ...options, reportFailed: options.reportFailed ?? (() => undefined) });
     this.#stopListening = options.store.listen({
-      changed: ({ key }) => (isTrustKey(key) ? trust.invalidate(key) : records.invalidate(key)),
+      changed: ({ key, position }) => (isTrustKey(key) ? trust.changed(key, position) : records.invalidate(key)),
       lost: () => {
         records.invalidateAll();
         trust.invalidateAll();
@@ -172,9 +179,13 @@ export class Verifier {
     });
   }
 
-  /** Which of a gateway's sessions may stay open, in their order. Rejects with NoDecision, or as the store does. */
-  checkSessions(sessions: readonly Session[]): Promise<readonly boolean[]> {
+  /**
+   * Which of a gateway's sessions may stay open, in their order; what is trusted is judged no older than the change at
+   * `trustRevision`, which the gateway may have heard of from another replica. Rejects with NoDecision, or as the store does.
+   */
+  checkSessions(sessions: readonly Session[], trustRevision = NO_REVISION): Promise<readonly boolean[]> {
     const { clock } = this.#options;
+    this.#trust.noOlderThan(trustRevision);
     const leaseDeadlineMs = clock.monotonic() + LEASE_WAIT_MS;
     return this.#counted(sessions.length, async () => {
       const standings = await checkSessions(sessions, {

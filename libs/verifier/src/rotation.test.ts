@@ -119,7 +119,9 @@ test('the success that a retirement waited for retires the other, everywhere bef
   await expect.poll(() => settling.waiting).toBe(1);
   // Other questions with the new secret see the record without the old one, in memory too, and wait all the same.
   const second = ask(plain(NEW)).then(count);
-  expect(await check({ deviceId: DEVICE, credentialId: newId(), revision: toRevision(1) })).toEqual([false]);
+  expect(await check({ deviceId: DEVICE, credentialId: newId(), revision: toRevision(1), basis: undefined })).toEqual([
+    false,
+  ]);
   const third = ask(plain(NEW)).then(count);
   await settle();
   await settle();
@@ -216,7 +218,7 @@ test('a session that is newer than what is in memory is looked up in the store',
   );
   const record = secretDeviceOf(await held.inner.read(DEVICE));
   const credentialId = heldIn(record, 'PRIMARY')?.credentialId ?? newId();
-  expect(await check({ deviceId: DEVICE, credentialId, revision: record.revision })).toEqual([true]);
+  expect(await check({ deviceId: DEVICE, credentialId, revision: record.revision, basis: undefined })).toEqual([true]);
   expect(await check(old)).toEqual([false]);
   expect(await check({ ...old, credentialId, revision: toRevision(record.revision + 1) })).toEqual([false]);
 });

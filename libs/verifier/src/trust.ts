@@ -10,6 +10,7 @@ import {
   type VerifyContext,
   viewOf,
 } from '@latchkey/credential';
+import { NO_REVISION, type Revision } from '@latchkey/kernel';
 import type { Lease, Store } from '@latchkey/store';
 import { Records, type Sighting } from './records.ts';
 
@@ -35,6 +36,8 @@ export class Trust {
   readonly #store: Pick<Store, 'readTrust'>;
   readonly #lease: Lease;
   readonly #records: Records<TrustKey, TrustView>;
+
+  #heardOf: Revision = NO_REVISION;
 
   constructor(store: Pick<Store, 'readTrust' | 'lease'>, monotonic: () => number) {
     this.#store = store;
@@ -76,8 +79,14 @@ export class Trust {
   }
 
   /** A trust set changed. */
-  invalidate(key: TrustKey): void {
+  changed(key: TrustKey, position: Revision): void {
+    this.#heardOf = position;
     this.#records.invalidate(key);
+  }
+
+  /** A change at this position is known elsewhere: what was read before this replica has heard of it does not count. */
+  noOlderThan(position: Revision): void {
+    if (position > this.#heardOf) this.#records.invalidateAll();
   }
 
   /** Changes may have been missed. */

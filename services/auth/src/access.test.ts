@@ -16,13 +16,6 @@ const NOT_THERE_YET = [
   'AuthenticationService.ReportSessions',
   'DeviceService.ImportDevices',
   'DeviceService.ExportDevices',
-  'CertificateService.RegisterCa',
-  'CertificateService.VerifyCa',
-  'CertificateService.ListCas',
-  'CertificateService.DisableCa',
-  'CertificateService.DisableCertificate',
-  'CertificateService.EnableCertificate',
-  'CertificateService.ListDisabledCertificates',
 ];
 
 /** Requests that pass validation, which comes first, where an empty one does not. */
@@ -32,6 +25,7 @@ const VALID: Readonly<Record<string, object>> = {
   RegisterCa: { certificate: 'x' },
   VerifyCa: { caId: 'a'.repeat(64), verificationCertificate: 'x' },
   DisableCa: { caId: 'a'.repeat(64) },
+  DeleteCa: { caId: 'a'.repeat(64) },
   DisableCertificate: { fingerprint: 'a'.repeat(64) },
   EnableCertificate: { fingerprint: 'a'.repeat(64) },
 };

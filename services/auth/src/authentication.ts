@@ -1,6 +1,6 @@
 import { create } from '@bufbuild/protobuf';
 import type { Decision } from '@latchkey/credential';
-import { type CredentialId, toRevision } from '@latchkey/kernel';
+import { type CredentialId, type Revision, toRevision } from '@latchkey/kernel';
 import {
   type AuthenticateRequest,
   type AuthenticateResponse,
@@ -20,6 +20,7 @@ import {
 import { type Handlers, validate } from '@latchkey/rpc';
 import type { Log } from '@latchkey/runtime';
 import type { Answer, Minting, Question, Session, Verifier } from '@latchkey/verifier';
+import { unpackBasis } from './basis.ts';
 import { toDecision } from './convert.ts';
 import type { DecisionMetrics } from './metrics.ts';
 import { derivationOf, namedBy } from './psk.ts';
@@ -105,7 +106,7 @@ export function authenticationService(options: {
     },
     async checkSessions(request) {
       validate(CheckSessionsRequestSchema, request);
-      const standings = await verifier.checkSessions(sessionsOf(request));
+      const standings = await verifier.checkSessions(sessionsOf(request), revisionOf(request.trustRevision));
       return create(CheckSessionsResponseSchema, {
         standings: standings.map((stands) => (stands ? SessionStanding.GOOD : SessionStanding.CLOSE)),
       });
@@ -127,9 +128,14 @@ function toMintTokenResponse({ answer, token }: Minting): MintTokenResponse {
 }
 
 function sessionsOf({ sessions }: CheckSessionsRequest): readonly Session[] {
-  return sessions.map(({ deviceId, credentialId, revision }) => ({
+  return sessions.map(({ deviceId, credentialId, revision, basis }) => ({
     deviceId: readDeviceId(deviceId),
+    basis: unpackBasis(basis),
     credentialId: credentialId as CredentialId, // only compared
-    revision: toRevision(revision < MAX_REVISION ? revision : MAX_REVISION),
+    revision: revisionOf(revision),
   }));
+}
+
+function revisionOf(revision: bigint): Revision {
+  return toRevision(revision < MAX_REVISION ? revision : MAX_REVISION);
 }

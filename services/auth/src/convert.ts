@@ -6,6 +6,7 @@ import {
   type Decision,
   type DeviceRecord,
   type Granted as GrantedDecision,
+  isTrustKey,
   type Protocol,
   type SecretFormat,
   type Slot,
@@ -32,6 +33,7 @@ import {
   SlotState,
 } from '@latchkey/protocol/v1';
 import type { SessionEffect as Effect, Change as LogChange } from '@latchkey/store';
+import { packBasis } from './basis.ts';
 
 /** The slot that a validated request names. */
 export function slotOf(slot: SlotNumber): Slot {
@@ -64,6 +66,7 @@ function toGranted(decision: GrantedDecision): Granted {
     revision: BigInt(decision.revision),
     activatedNow: decision.activatedNow,
   });
+  if (decision.basis !== undefined) granted.basis = packBasis(decision.basis);
   if (decision.expiresAtMs !== undefined) granted.expiresAt = timestampFromMs(decision.expiresAtMs);
   return granted;
 }
@@ -84,6 +87,7 @@ export function toCredential(record: DeviceRecord, slot: Slot): Credential {
     state: SlotState[held.state],
     credentialId: held.state === 'SET' ? held.credentialId : '',
     fingerprint: held.state === 'SET' && 'fingerprint' in held ? held.fingerprint : '',
+    boundByCa: held.state === 'SET' && 'fingerprint' in held ? (held.boundBy ?? '') : '',
     ...(held.state === 'EMPTY' ? {} : { setAt: timestampFromMs(held.setAtMs) }),
   });
   const { retirement } = record;
@@ -125,7 +129,7 @@ function statusOf(record: DeviceRecord): DeviceStatus {
 /** A change as gateways hear it. */
 export function toChange(change: LogChange): Change {
   return create(ChangeSchema, {
-    deviceId: change.deviceId,
+    deviceId: isTrustKey(change.key) ? '' : change.key,
     revision: BigInt(change.position),
     kind: ChangeKind[change.kind],
     effect: toEffect(change.effect),
@@ -139,6 +143,8 @@ function toEffect(effect: Effect): SessionEffect {
       return SessionEffect.KEEP;
     case 'DEVICE':
       return SessionEffect.CLOSE_DEVICE;
+    case 'CERTIFICATES':
+      return SessionEffect.CHECK_CERTIFICATES;
     case 'CREDENTIAL':
       return SessionEffect.CLOSE_CREDENTIAL;
   }

@@ -8,6 +8,7 @@ import {
   type Refusal,
   type RefusalReason,
   type Slot,
+  type TrustSet,
 } from '@latchkey/credential';
 import { type CredentialId, type DeviceId, type Revision, type Secret, toRevision } from '@latchkey/kernel';
 import { RpcError } from '@latchkey/rpc';
@@ -66,8 +67,8 @@ function isGivenSecret(field: unknown): field is { case: 'secret'; value: { valu
   return secret?.case === 'secret' && typeof secret.value?.value === 'string';
 }
 
-/** What a change made of a device. Throws INVALID_ARGUMENT or FAILED_PRECONDITION when it was refused. */
-export function accepted(outcome: DeviceState | Refusal): DeviceState {
+/** What a change made of a device or a trust set. Throws an RpcError when it was refused. */
+export function accepted<T extends DeviceState | TrustSet>(outcome: T | Refusal): T {
   if (!isRefusal(outcome)) return outcome;
   const [code, message] = REFUSALS[outcome.refused];
   throw new RpcError(code, message);
@@ -91,6 +92,30 @@ const REFUSALS: Readonly<Record<RefusalReason, readonly [status, string]>> = {
   SECRET_NOT_HEX: [status.INVALID_ARGUMENT, 'secret: this device takes an even number of hexadecimal characters'],
   FINGERPRINT_FORMAT: [status.INVALID_ARGUMENT, 'fingerprint: 40 (SHA-1) or 64 (SHA-256) hexadecimal characters'],
   TIMEOUT_RANGE: [status.INVALID_ARGUMENT, 'activation_timeout_s: 0 to 2147483647'],
+  NOT_A_CA: [
+    status.INVALID_ARGUMENT,
+    'certificate: no CA for the certificates of clients (basic constraints, key usage, extended key usage)',
+  ],
+  CA_NOT_CURRENT: [status.FAILED_PRECONDITION, "the CA's certificate has expired, or is not valid yet"],
+  CA_UNKNOWN: [status.NOT_FOUND, 'there is no such CA'],
+  CA_KNOWN: [status.ALREADY_EXISTS, 'the CA is trusted already'],
+  CA_TRUSTED: [status.FAILED_PRECONDITION, 'the CA is trusted; disable it first'],
+  CA_DISABLED: [status.FAILED_PRECONDITION, 'the CA was disabled; register it anew'],
+  TOO_MANY_CAS: [status.RESOURCE_EXHAUSTED, 'there are 100 CAs already; delete one that is not trusted'],
+  NOT_SIGNED_BY_CA: [status.FAILED_PRECONDITION, 'verification_certificate: the CA did not sign it'],
+  WRONG_VERIFY_CODE: [
+    status.FAILED_PRECONDITION,
+    'verification_certificate: its common name is not the verify code of this CA',
+  ],
+  VERIFICATION_NOT_CURRENT: [
+    status.FAILED_PRECONDITION,
+    'verification_certificate: it has expired, or is not valid yet',
+  ],
+  NOT_DISABLED: [status.NOT_FOUND, 'no certificate is disabled by this fingerprint'],
+  TOO_MANY_DISABLED: [
+    status.RESOURCE_EXHAUSTED,
+    'fingerprint: 1000 certificates are disabled already whose fingerprints begin with the same two digits',
+  ],
 };
 
 /** The record that must be there. Throws NOT_FOUND. */

@@ -52,7 +52,7 @@ async function register(name: string, atMs: number, changes: Partial<DeviceState
   const credential = { kind: 'SECRET', format: 'TEXT', primary } as const;
   const fresh = accepted(createDevice({ deviceId, nowMs: NOW_MS, activationTimeoutS: 0, credential }));
   const grant = { kind: 'GRANT', slot: 'PRIMARY', credentialId, activate: true, firstUse: true } as const;
-  const used = noteSuccess(fresh, { ...grant, retires: undefined, expiresAtMs: undefined }, NOW_MS);
+  const used = noteSuccess(fresh, { ...grant, retires: undefined, expiresAtMs: undefined, caIds: [] }, NOW_MS);
   const state = { ...accepted(retireLater(used, 'PRIMARY', { atMs })), ...changes };
   await store.write({
     ...{
@@ -107,7 +107,7 @@ test('a write to a device whose retirement is due carries that out first, and it
 });
 
 function ports() {
-  const settings = { settings: DEFAULT_SETTINGS, trustedCas: () => [], maxRecords: 10 };
+  const settings = { settings: DEFAULT_SETTINGS, maxRecords: 10 };
   const verifier = new Verifier({ store, clock, random: systemRandom, ...settings });
   return { store, verifier, clock, random: systemRandom, quietMs: 0 };
 }

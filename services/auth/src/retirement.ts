@@ -4,12 +4,14 @@ import { status } from '@grpc/grpc-js';
 import {
   contentOf,
   type DeviceRecord,
+  type DeviceState,
   heldIn,
   isRefusal,
   type LastUses,
   lastUseOf,
   locksOut,
   otherSlot,
+  type Refusal,
   type RetireWhen,
   retire,
   retireLater,
@@ -97,10 +99,10 @@ async function findAll(
   });
 }
 
-function acceptedOf(deviceId: DeviceId, outcome: Parameters<typeof accepted>[0]) {
+function acceptedOf(deviceId: DeviceId, outcome: DeviceState | Refusal): DeviceState {
   if (!isRefusal(outcome)) return outcome;
   try {
-    return accepted(outcome);
+    return accepted<DeviceState>(outcome);
   } catch (error) {
     if (error instanceof RpcError) throw new RpcError(error.code, `${deviceId}: ${error.message}`);
     throw error;

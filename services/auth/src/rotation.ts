@@ -61,7 +61,7 @@ export async function resealAll(store: Store, keyring: Keyring, log: Log): Promi
   let left = 0;
   // A second pass finds what a replica wrote under the old key while the first one ran.
   for (let pass = 1, found = 1; found > 0 && pass <= MAX_PASSES; pass++) {
-    found = await resealOnce(store);
+    found = (await resealOnce(store)) + (await store.resealTrust());
     resealed += found;
     left = found;
     log.info({ pass, found }, 're-sealing');

@@ -10,6 +10,7 @@ import { openRedisStore, RedisUrlError } from '@latchkey/store-redis';
 import { mintToken, Verifier } from '@latchkey/verifier';
 import { listenForOperators } from './admin-listener.ts';
 import { authenticationService, createDecide } from './authentication.ts';
+import { certificateService } from './certificates.ts';
 import type { Config } from './config.ts';
 import { credentialService } from './credentials.ts';
 import { noteDecisions } from './decision-times.ts';
@@ -58,7 +59,7 @@ export async function startAuth(config: Config, log: Log): Promise<Running> {
       router
         .service(DeviceService, deviceService(ports))
         .service(CredentialService, credentialService(ports))
-        .service(CertificateService, {}),
+        .service(CertificateService, certificateService(ports)),
     check: token.check,
     healthy: () => decidesForMost(store.figures()),
     registry,
@@ -130,7 +131,6 @@ function makeVerifier(config: Config, store: Store, keys: () => TokenKeys, log: 
     clock,
     random,
     settings: { ...DEFAULT_SETTINGS, timestampWindow, requireTrustedCa, coapAcceptsSecondary },
-    trustedCas: () => [], // until CAs can be registered, no certificate binds
     tokenKeys: keys,
     maxRecords: config.maxCachedDevices,
     reportFailed: (error) => log.warn({ err: error }, 'last uses are told to the store later'),

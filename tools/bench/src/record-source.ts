@@ -45,6 +45,9 @@ export function recordSource(indexOf: (deviceId: DeviceId) => number): Store {
     keep: refuse,
     kept: refuse,
     forget: refuse,
+    readTrust: async () => undefined,
+    writeTrust: refuse,
+    resealTrust: refuse,
     reportUses: refuse,
     endUses: refuse,
     lastUses: refuse,
@@ -60,5 +63,5 @@ function newState(deviceId: DeviceId, secret: string) {
   const state = createDevice({ deviceId, nowMs, activationTimeoutS: 0, credential });
   if (isRefusal(state)) throw new Error(`a device that cannot be: ${state.refused}`);
   const first = { kind: 'GRANT', slot: 'PRIMARY', credentialId, activate: true, firstUse: true } as const;
-  return noteSuccess(state, { ...first, retires: undefined, expiresAtMs: undefined }, nowMs);
+  return noteSuccess(state, { ...first, retires: undefined, expiresAtMs: undefined, caIds: [] }, nowMs);
 }

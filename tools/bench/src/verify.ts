@@ -69,7 +69,6 @@ async function warmVerifier(devices: number, timestamp: string): Promise<Verifie
     clock: systemClock,
     random: systemRandom,
     settings: DEFAULT_SETTINGS,
-    trustedCas: () => [],
     maxRecords: devices,
   });
   for (let index = 0; index < devices; index += WARM_BATCH) {

@@ -5,7 +5,7 @@ import { tokenize } from './tokens.ts';
 
 const ROOT = join(import.meta.dirname, '../../..');
 const PROTOS = ['authentication', 'credentials', 'devices', 'certificates'];
-const HANDLERS = ['authentication', 'credentials', 'devices'];
+const HANDLERS = ['authentication', 'credentials', 'devices', 'certificates'];
 
 function read(path: string): string {
   return readFileSync(join(ROOT, path), 'utf8');

@@ -15,7 +15,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file latchkey/v1/certificates.proto.
  */
 export const file_latchkey_v1_certificates: GenFile = /*@__PURE__*/
-  fileDesc("Ch5sYXRjaGtleS92MS9jZXJ0aWZpY2F0ZXMucHJvdG8SC2xhdGNoa2V5LnYxIqQBCgJDYRINCgVjYV9pZBgBIAEoCRIPCgdzdWJqZWN0GAIgASgJEhMKC2NlcnRpZmljYXRlGAMgASgJEiUKBnN0YXR1cxgEIAEoDjIVLmxhdGNoa2V5LnYxLkNhU3RhdHVzEhMKC3ZlcmlmeV9jb2RlGAUgASgJEi0KCW5vdF9hZnRlchgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiNQoRUmVnaXN0ZXJDYVJlcXVlc3QSIAoLY2VydGlmaWNhdGUYASABKAlCC7pICHIGEAEYgIABIjEKElJlZ2lzdGVyQ2FSZXNwb25zZRIbCgJjYRgBIAEoCzIPLmxhdGNoa2V5LnYxLkNhImYKD1ZlcmlmeUNhUmVxdWVzdBIkCgVjYV9pZBgBIAEoCUIVukgSchAyDl5bMC05YS1mXXs2NH0kEi0KGHZlcmlmaWNhdGlvbl9jZXJ0aWZpY2F0ZRgCIAEoCUILukgIcgYQARiAgAEiLwoQVmVyaWZ5Q2FSZXNwb25zZRIbCgJjYRgBIAEoCzIPLmxhdGNoa2V5LnYxLkNhIksKDkxpc3RDYXNSZXF1ZXN0EhsKCXBhZ2Vfc2l6ZRgBIAEoDUIIukgFKgMY6AcSHAoKcGFnZV90b2tlbhgCIAEoCUIIukgFcgMYgAQiSAoPTGlzdENhc1Jlc3BvbnNlEhwKA2NhcxgBIAMoCzIPLmxhdGNoa2V5LnYxLkNhEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSI4ChBEaXNhYmxlQ2FSZXF1ZXN0EiQKBWNhX2lkGAEgASgJQhW6SBJyEDIOXlswLTlhLWZdezY0fSQiMAoRRGlzYWJsZUNhUmVzcG9uc2USGwoCY2EYASABKAsyDy5sYXRjaGtleS52MS5DYSJiChlEaXNhYmxlQ2VydGlmaWNhdGVSZXF1ZXN0Ei0KC2ZpbmdlcnByaW50GAEgASgJQhi6SBVyEzIRXlswLTlBLUZhLWZdezY0fSQSFgoEbm90ZRgCIAEoCUIIukgFcgMYgAIiHAoaRGlzYWJsZUNlcnRpZmljYXRlUmVzcG9uc2UiSQoYRW5hYmxlQ2VydGlmaWNhdGVSZXF1ZXN0Ei0KC2ZpbmdlcnByaW50GAEgASgJQhi6SBVyEzIRXlswLTlBLUZhLWZdezY0fSQiGwoZRW5hYmxlQ2VydGlmaWNhdGVSZXNwb25zZSJcCh9MaXN0RGlzYWJsZWRDZXJ0aWZpY2F0ZXNSZXF1ZXN0EhsKCXBhZ2Vfc2l6ZRgBIAEoDUIIukgFKgMY6AcSHAoKcGFnZV90b2tlbhgCIAEoCUIIukgFcgMYgAQi/wEKIExpc3REaXNhYmxlZENlcnRpZmljYXRlc1Jlc3BvbnNlElcKDGNlcnRpZmljYXRlcxgBIAMoCzJBLmxhdGNoa2V5LnYxLkxpc3REaXNhYmxlZENlcnRpZmljYXRlc1Jlc3BvbnNlLkRpc2FibGVkQ2VydGlmaWNhdGUSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJGmkKE0Rpc2FibGVkQ2VydGlmaWNhdGUSEwoLZmluZ2VycHJpbnQYASABKAkSLwoLZGlzYWJsZWRfYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgwKBG5vdGUYAyABKAkqbgoIQ2FTdGF0dXMSGQoVQ0FfU1RBVFVTX1VOU1BFQ0lGSUVEEAASGAoUQ0FfU1RBVFVTX1VOVkVSSUZJRUQQARIVChFDQV9TVEFUVVNfVFJVU1RFRBACEhYKEkNBX1NUQVRVU19ESVNBQkxFRBADMoIFChJDZXJ0aWZpY2F0ZVNlcnZpY2USTQoKUmVnaXN0ZXJDYRIeLmxhdGNoa2V5LnYxLlJlZ2lzdGVyQ2FSZXF1ZXN0Gh8ubGF0Y2hrZXkudjEuUmVnaXN0ZXJDYVJlc3BvbnNlEkcKCFZlcmlmeUNhEhwubGF0Y2hrZXkudjEuVmVyaWZ5Q2FSZXF1ZXN0Gh0ubGF0Y2hrZXkudjEuVmVyaWZ5Q2FSZXNwb25zZRJECgdMaXN0Q2FzEhsubGF0Y2hrZXkudjEuTGlzdENhc1JlcXVlc3QaHC5sYXRjaGtleS52MS5MaXN0Q2FzUmVzcG9uc2USSgoJRGlzYWJsZUNhEh0ubGF0Y2hrZXkudjEuRGlzYWJsZUNhUmVxdWVzdBoeLmxhdGNoa2V5LnYxLkRpc2FibGVDYVJlc3BvbnNlEmUKEkRpc2FibGVDZXJ0aWZpY2F0ZRImLmxhdGNoa2V5LnYxLkRpc2FibGVDZXJ0aWZpY2F0ZVJlcXVlc3QaJy5sYXRjaGtleS52MS5EaXNhYmxlQ2VydGlmaWNhdGVSZXNwb25zZRJiChFFbmFibGVDZXJ0aWZpY2F0ZRIlLmxhdGNoa2V5LnYxLkVuYWJsZUNlcnRpZmljYXRlUmVxdWVzdBomLmxhdGNoa2V5LnYxLkVuYWJsZUNlcnRpZmljYXRlUmVzcG9uc2USdwoYTGlzdERpc2FibGVkQ2VydGlmaWNhdGVzEiwubGF0Y2hrZXkudjEuTGlzdERpc2FibGVkQ2VydGlmaWNhdGVzUmVxdWVzdBotLmxhdGNoa2V5LnYxLkxpc3REaXNhYmxlZENlcnRpZmljYXRlc1Jlc3BvbnNlYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_timestamp]);
+  fileDesc("Ch5sYXRjaGtleS92MS9jZXJ0aWZpY2F0ZXMucHJvdG8SC2xhdGNoa2V5LnYxIqQBCgJDYRINCgVjYV9pZBgBIAEoCRIPCgdzdWJqZWN0GAIgASgJEhMKC2NlcnRpZmljYXRlGAMgASgJEiUKBnN0YXR1cxgEIAEoDjIVLmxhdGNoa2V5LnYxLkNhU3RhdHVzEhMKC3ZlcmlmeV9jb2RlGAUgASgJEi0KCW5vdF9hZnRlchgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiNQoRUmVnaXN0ZXJDYVJlcXVlc3QSIAoLY2VydGlmaWNhdGUYASABKAlCC7pICHIGEAEYgIABIjEKElJlZ2lzdGVyQ2FSZXNwb25zZRIbCgJjYRgBIAEoCzIPLmxhdGNoa2V5LnYxLkNhImYKD1ZlcmlmeUNhUmVxdWVzdBIkCgVjYV9pZBgBIAEoCUIVukgSchAyDl5bMC05YS1mXXs2NH0kEi0KGHZlcmlmaWNhdGlvbl9jZXJ0aWZpY2F0ZRgCIAEoCUILukgIcgYQARiAgAEiLwoQVmVyaWZ5Q2FSZXNwb25zZRIbCgJjYRgBIAEoCzIPLmxhdGNoa2V5LnYxLkNhIksKDkxpc3RDYXNSZXF1ZXN0EhsKCXBhZ2Vfc2l6ZRgBIAEoDUIIukgFKgMY6AcSHAoKcGFnZV90b2tlbhgCIAEoCUIIukgFcgMYgAQiSAoPTGlzdENhc1Jlc3BvbnNlEhwKA2NhcxgBIAMoCzIPLmxhdGNoa2V5LnYxLkNhEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSI4ChBEaXNhYmxlQ2FSZXF1ZXN0EiQKBWNhX2lkGAEgASgJQhW6SBJyEDIOXlswLTlhLWZdezY0fSQiMAoRRGlzYWJsZUNhUmVzcG9uc2USGwoCY2EYASABKAsyDy5sYXRjaGtleS52MS5DYSI3Cg9EZWxldGVDYVJlcXVlc3QSJAoFY2FfaWQYASABKAlCFbpIEnIQMg5eWzAtOWEtZl17NjR9JCISChBEZWxldGVDYVJlc3BvbnNlInQKGURpc2FibGVDZXJ0aWZpY2F0ZVJlcXVlc3QSPwoLZmluZ2VycHJpbnQYASABKAlCKrpIJ3IlMiNeKFswLTlBLUZhLWZdezQwfXxbMC05QS1GYS1mXXs2NH0pJBIWCgRub3RlGAIgASgJQgi6SAVyAxiAAiIcChpEaXNhYmxlQ2VydGlmaWNhdGVSZXNwb25zZSJbChhFbmFibGVDZXJ0aWZpY2F0ZVJlcXVlc3QSPwoLZmluZ2VycHJpbnQYASABKAlCKrpIJ3IlMiNeKFswLTlBLUZhLWZdezQwfXxbMC05QS1GYS1mXXs2NH0pJCIbChlFbmFibGVDZXJ0aWZpY2F0ZVJlc3BvbnNlIlwKH0xpc3REaXNhYmxlZENlcnRpZmljYXRlc1JlcXVlc3QSGwoJcGFnZV9zaXplGAEgASgNQgi6SAUqAxjoBxIcCgpwYWdlX3Rva2VuGAIgASgJQgi6SAVyAxiABCL/AQogTGlzdERpc2FibGVkQ2VydGlmaWNhdGVzUmVzcG9uc2USVwoMY2VydGlmaWNhdGVzGAEgAygLMkEubGF0Y2hrZXkudjEuTGlzdERpc2FibGVkQ2VydGlmaWNhdGVzUmVzcG9uc2UuRGlzYWJsZWRDZXJ0aWZpY2F0ZRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkaaQoTRGlzYWJsZWRDZXJ0aWZpY2F0ZRITCgtmaW5nZXJwcmludBgBIAEoCRIvCgtkaXNhYmxlZF9hdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEbm90ZRgDIAEoCSpuCghDYVN0YXR1cxIZChVDQV9TVEFUVVNfVU5TUEVDSUZJRUQQABIYChRDQV9TVEFUVVNfVU5WRVJJRklFRBABEhUKEUNBX1NUQVRVU19UUlVTVEVEEAISFgoSQ0FfU1RBVFVTX0RJU0FCTEVEEAMyywUKEkNlcnRpZmljYXRlU2VydmljZRJNCgpSZWdpc3RlckNhEh4ubGF0Y2hrZXkudjEuUmVnaXN0ZXJDYVJlcXVlc3QaHy5sYXRjaGtleS52MS5SZWdpc3RlckNhUmVzcG9uc2USRwoIVmVyaWZ5Q2ESHC5sYXRjaGtleS52MS5WZXJpZnlDYVJlcXVlc3QaHS5sYXRjaGtleS52MS5WZXJpZnlDYVJlc3BvbnNlEkQKB0xpc3RDYXMSGy5sYXRjaGtleS52MS5MaXN0Q2FzUmVxdWVzdBocLmxhdGNoa2V5LnYxLkxpc3RDYXNSZXNwb25zZRJKCglEaXNhYmxlQ2ESHS5sYXRjaGtleS52MS5EaXNhYmxlQ2FSZXF1ZXN0Gh4ubGF0Y2hrZXkudjEuRGlzYWJsZUNhUmVzcG9uc2USRwoIRGVsZXRlQ2ESHC5sYXRjaGtleS52MS5EZWxldGVDYVJlcXVlc3QaHS5sYXRjaGtleS52MS5EZWxldGVDYVJlc3BvbnNlEmUKEkRpc2FibGVDZXJ0aWZpY2F0ZRImLmxhdGNoa2V5LnYxLkRpc2FibGVDZXJ0aWZpY2F0ZVJlcXVlc3QaJy5sYXRjaGtleS52MS5EaXNhYmxlQ2VydGlmaWNhdGVSZXNwb25zZRJiChFFbmFibGVDZXJ0aWZpY2F0ZRIlLmxhdGNoa2V5LnYxLkVuYWJsZUNlcnRpZmljYXRlUmVxdWVzdBomLmxhdGNoa2V5LnYxLkVuYWJsZUNlcnRpZmljYXRlUmVzcG9uc2USdwoYTGlzdERpc2FibGVkQ2VydGlmaWNhdGVzEiwubGF0Y2hrZXkudjEuTGlzdERpc2FibGVkQ2VydGlmaWNhdGVzUmVxdWVzdBotLmxhdGNoa2V5LnYxLkxpc3REaXNhYmxlZENlcnRpZmljYXRlc1Jlc3BvbnNlYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_timestamp]);
 
 /**
  * Ca is a certificate authority.
@@ -263,13 +263,50 @@ export const DisableCaResponseSchema: GenMessage<DisableCaResponse> = /*@__PURE_
   messageDesc(file_latchkey_v1_certificates, 8);
 
 /**
+ * DeleteCaRequest names a CA.
+ *
+ * @generated from message latchkey.v1.DeleteCaRequest
+ */
+export type DeleteCaRequest = Message<"latchkey.v1.DeleteCaRequest"> & {
+  /**
+   * The CA.
+   *
+   * @generated from field: string ca_id = 1;
+   */
+  caId: string;
+};
+
+/**
+ * Describes the message latchkey.v1.DeleteCaRequest.
+ * Use `create(DeleteCaRequestSchema)` to create a new message.
+ */
+export const DeleteCaRequestSchema: GenMessage<DeleteCaRequest> = /*@__PURE__*/
+  messageDesc(file_latchkey_v1_certificates, 9);
+
+/**
+ * DeleteCaResponse is empty.
+ *
+ * @generated from message latchkey.v1.DeleteCaResponse
+ */
+export type DeleteCaResponse = Message<"latchkey.v1.DeleteCaResponse"> & {
+};
+
+/**
+ * Describes the message latchkey.v1.DeleteCaResponse.
+ * Use `create(DeleteCaResponseSchema)` to create a new message.
+ */
+export const DeleteCaResponseSchema: GenMessage<DeleteCaResponse> = /*@__PURE__*/
+  messageDesc(file_latchkey_v1_certificates, 10);
+
+/**
  * DisableCertificateRequest names a certificate.
  *
  * @generated from message latchkey.v1.DisableCertificateRequest
  */
 export type DisableCertificateRequest = Message<"latchkey.v1.DisableCertificateRequest"> & {
   /**
-   * SHA-256 of its DER encoding, in hex.
+   * SHA-256 (64 characters) or SHA-1 (40) of its DER encoding, in hex. Where a gateway sends the certificate, either form
+   * refuses it; where a gateway sends only a fingerprint, the same form is needed.
    *
    * @generated from field: string fingerprint = 1;
    */
@@ -288,7 +325,7 @@ export type DisableCertificateRequest = Message<"latchkey.v1.DisableCertificateR
  * Use `create(DisableCertificateRequestSchema)` to create a new message.
  */
 export const DisableCertificateRequestSchema: GenMessage<DisableCertificateRequest> = /*@__PURE__*/
-  messageDesc(file_latchkey_v1_certificates, 9);
+  messageDesc(file_latchkey_v1_certificates, 11);
 
 /**
  * DisableCertificateResponse is empty.
@@ -303,7 +340,7 @@ export type DisableCertificateResponse = Message<"latchkey.v1.DisableCertificate
  * Use `create(DisableCertificateResponseSchema)` to create a new message.
  */
 export const DisableCertificateResponseSchema: GenMessage<DisableCertificateResponse> = /*@__PURE__*/
-  messageDesc(file_latchkey_v1_certificates, 10);
+  messageDesc(file_latchkey_v1_certificates, 12);
 
 /**
  * EnableCertificateRequest names a certificate.
@@ -312,7 +349,7 @@ export const DisableCertificateResponseSchema: GenMessage<DisableCertificateResp
  */
 export type EnableCertificateRequest = Message<"latchkey.v1.EnableCertificateRequest"> & {
   /**
-   * SHA-256 of its DER encoding, in hex.
+   * The form by which it was disabled: SHA-256 (64 characters) or SHA-1 (40) of its DER encoding, in hex.
    *
    * @generated from field: string fingerprint = 1;
    */
@@ -324,7 +361,7 @@ export type EnableCertificateRequest = Message<"latchkey.v1.EnableCertificateReq
  * Use `create(EnableCertificateRequestSchema)` to create a new message.
  */
 export const EnableCertificateRequestSchema: GenMessage<EnableCertificateRequest> = /*@__PURE__*/
-  messageDesc(file_latchkey_v1_certificates, 11);
+  messageDesc(file_latchkey_v1_certificates, 13);
 
 /**
  * EnableCertificateResponse is empty.
@@ -339,7 +376,7 @@ export type EnableCertificateResponse = Message<"latchkey.v1.EnableCertificateRe
  * Use `create(EnableCertificateResponseSchema)` to create a new message.
  */
 export const EnableCertificateResponseSchema: GenMessage<EnableCertificateResponse> = /*@__PURE__*/
-  messageDesc(file_latchkey_v1_certificates, 12);
+  messageDesc(file_latchkey_v1_certificates, 14);
 
 /**
  * ListDisabledCertificatesRequest asks for a page.
@@ -367,7 +404,7 @@ export type ListDisabledCertificatesRequest = Message<"latchkey.v1.ListDisabledC
  * Use `create(ListDisabledCertificatesRequestSchema)` to create a new message.
  */
 export const ListDisabledCertificatesRequestSchema: GenMessage<ListDisabledCertificatesRequest> = /*@__PURE__*/
-  messageDesc(file_latchkey_v1_certificates, 13);
+  messageDesc(file_latchkey_v1_certificates, 15);
 
 /**
  * ListDisabledCertificatesResponse is a page.
@@ -395,7 +432,7 @@ export type ListDisabledCertificatesResponse = Message<"latchkey.v1.ListDisabled
  * Use `create(ListDisabledCertificatesResponseSchema)` to create a new message.
  */
 export const ListDisabledCertificatesResponseSchema: GenMessage<ListDisabledCertificatesResponse> = /*@__PURE__*/
-  messageDesc(file_latchkey_v1_certificates, 14);
+  messageDesc(file_latchkey_v1_certificates, 16);
 
 /**
  * DisabledCertificate is a certificate that no device may present.
@@ -404,7 +441,7 @@ export const ListDisabledCertificatesResponseSchema: GenMessage<ListDisabledCert
  */
 export type ListDisabledCertificatesResponse_DisabledCertificate = Message<"latchkey.v1.ListDisabledCertificatesResponse.DisabledCertificate"> & {
   /**
-   * SHA-256 of its DER encoding, in lowercase hex.
+   * The form by which it was disabled: SHA-256 or SHA-1 of its DER encoding, in lowercase hex.
    *
    * @generated from field: string fingerprint = 1;
    */
@@ -430,7 +467,7 @@ export type ListDisabledCertificatesResponse_DisabledCertificate = Message<"latc
  * Use `create(ListDisabledCertificatesResponse_DisabledCertificateSchema)` to create a new message.
  */
 export const ListDisabledCertificatesResponse_DisabledCertificateSchema: GenMessage<ListDisabledCertificatesResponse_DisabledCertificate> = /*@__PURE__*/
-  messageDesc(file_latchkey_v1_certificates, 14, 0);
+  messageDesc(file_latchkey_v1_certificates, 16, 0);
 
 /**
  * CaStatus is how a CA stands.
@@ -487,7 +524,9 @@ export const CaStatusSchema: GenEnum<CaStatus> = /*@__PURE__*/
  */
 export const CertificateService: GenService<{
   /**
-   * RegisterCa takes in a CA certificate. It is trusted only after VerifyCa. Errors: ALREADY_EXISTS.
+   * RegisterCa takes in a CA certificate. It is trusted only after VerifyCa. Repeated before that, it answers the same
+   * verify code; a disabled CA begins anew. Errors: ALREADY_EXISTS (it is trusted), FAILED_PRECONDITION (it has expired or
+   * is not valid yet), RESOURCE_EXHAUSTED (there are 100).
    *
    * @generated from rpc latchkey.v1.CertificateService.RegisterCa
    */
@@ -497,7 +536,8 @@ export const CertificateService: GenService<{
     output: typeof RegisterCaResponseSchema;
   },
   /**
-   * VerifyCa checks the proof that the operator holds the CA's key. Errors: NOT_FOUND, FAILED_PRECONDITION.
+   * VerifyCa checks the proof that the operator holds the CA's key, and trusts the CA. Errors: NOT_FOUND,
+   * FAILED_PRECONDITION.
    *
    * @generated from rpc latchkey.v1.CertificateService.VerifyCa
    */
@@ -507,7 +547,7 @@ export const CertificateService: GenService<{
     output: typeof VerifyCaResponseSchema;
   },
   /**
-   * ListCas shows the registered CAs.
+   * ListCas shows the registered CAs, by id.
    *
    * @generated from rpc latchkey.v1.CertificateService.ListCas
    */
@@ -517,7 +557,8 @@ export const CertificateService: GenService<{
     output: typeof ListCasResponseSchema;
   },
   /**
-   * DisableCa trusts the CA no more. Once it has answered, no certificate that needs it is accepted.
+   * DisableCa trusts the CA no more. Once it has answered, no certificate that needs it is accepted, the ones included that
+   * it bound by trust on first use. Errors: NOT_FOUND.
    *
    * @generated from rpc latchkey.v1.CertificateService.DisableCa
    */
@@ -527,7 +568,18 @@ export const CertificateService: GenService<{
     output: typeof DisableCaResponseSchema;
   },
   /**
-   * DisableCertificate refuses one certificate, whatever device presents it.
+   * DeleteCa forgets a CA that is not trusted. Errors: NOT_FOUND, FAILED_PRECONDITION (disable it first).
+   *
+   * @generated from rpc latchkey.v1.CertificateService.DeleteCa
+   */
+  deleteCa: {
+    methodKind: "unary";
+    input: typeof DeleteCaRequestSchema;
+    output: typeof DeleteCaResponseSchema;
+  },
+  /**
+   * DisableCertificate refuses one certificate, whatever device presents it, at the head of its chain or within. Once it has
+   * answered, the certificate is accepted no more. Errors: RESOURCE_EXHAUSTED (1000 with the same first two digits).
    *
    * @generated from rpc latchkey.v1.CertificateService.DisableCertificate
    */
@@ -547,7 +599,7 @@ export const CertificateService: GenService<{
     output: typeof EnableCertificateResponseSchema;
   },
   /**
-   * ListDisabledCertificates shows the disabled certificates.
+   * ListDisabledCertificates shows the disabled certificates, by fingerprint.
    *
    * @generated from rpc latchkey.v1.CertificateService.ListDisabledCertificates
    */
