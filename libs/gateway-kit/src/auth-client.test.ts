@@ -38,12 +38,15 @@ async function service(): Promise<{ readonly table: TableAuth; readonly port: nu
   return { table, port };
 }
 
-test('a grant carries credential, revision and end', async () => {
+test('a grant carries credential, revision, end and basis', async () => {
   const { table, port } = await service();
   table.answer = () => ({
     decision: {
       case: 'granted',
-      value: create(GrantedSchema, { credentialId: 'c', revision: 7n, expiresAt: { seconds: 5n, nanos: 250_000_000 } }),
+      value: create(GrantedSchema, {
+        ...{ credentialId: 'c', revision: 7n, basis: Uint8Array.of(1, 2) },
+        expiresAt: { seconds: 5n, nanos: 250_000_000 },
+      }),
     },
   });
   expect(await client(port).authenticate(ATTEMPT)).toEqual({
@@ -51,6 +54,7 @@ test('a grant carries credential, revision and end', async () => {
     credentialId: 'c',
     revision: 7n,
     expiresAtMs: 5250,
+    basis: Uint8Array.of(1, 2),
   });
 });
 

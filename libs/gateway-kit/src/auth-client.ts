@@ -27,14 +27,25 @@ const MAX_QUESTIONS_IN_FLIGHT = 10_000;
 export type Attempt = MessageInitShape<typeof AuthenticateRequestSchema>;
 
 /** What CheckSessions is asked of one session. */
-export type SessionClaim = { readonly deviceId: string; readonly credentialId: string; readonly revision: bigint };
+export type SessionClaim = {
+  readonly deviceId: string;
+  readonly credentialId: string;
+  readonly revision: bigint;
+  readonly basis: Uint8Array;
+};
 
 /** The auth service, as a gateway sees it. */
 export type AuthClient = {
   /** Asks for a decision. Never rejects: whatever goes wrong is `NONE`. */
   readonly authenticate: (attempt: Attempt) => Promise<Decision>;
-  /** Asks which sessions may stay, at most 1000, in their order. Rejects with a ServiceError. */
-  readonly checkSessions: (sessions: readonly SessionClaim[]) => Promise<readonly SessionStanding[]>;
+  /**
+   * Asks which sessions may stay, at most 1000, in their order; what is trusted is judged no older than the change at
+   * `trustRevision`. Rejects with a ServiceError.
+   */
+  readonly checkSessions: (
+    sessions: readonly SessionClaim[],
+    trustRevision: bigint,
+  ) => Promise<readonly SessionStanding[]>;
   /** Opens the stream of changes after a cursor, each time at another replica; empty: from now on. */
   readonly watchChanges: (cursor: string) => ClientReadableStream<WatchChangesResponse>;
   /** Ends every call that is open. */
@@ -59,8 +70,8 @@ export function connectAuth(options: AuthClientOptions): AuthClient {
   const replicas = new Replicas(options);
   return {
     authenticate: authenticator(replicas, options),
-    checkSessions: async (sessions) => {
-      const request = create(CheckSessionsRequestSchema, { sessions: [...sessions] });
+    checkSessions: async (sessions, trustRevision) => {
+      const request = create(CheckSessionsRequestSchema, { sessions: [...sessions], trustRevision });
       const { standings } = await replicas.ask(deadlineMs, (replica, ms) => replica.checkSessions(request, ms));
       return standings;
     },
@@ -91,7 +102,9 @@ function authenticator(replicas: Replicas, options: AuthClientOptions): AuthClie
 function readDecision({ decision }: AuthenticateResponse): Decision {
   if (decision.case === 'granted' && decision.value.credentialId !== '') {
     const { credentialId, revision, expiresAt } = decision.value;
-    return { decision: 'GRANTED', credentialId, revision, expiresAtMs: expiresAt && timestampMs(expiresAt) };
+    // A copy: what was read is a view of the whole message, which would live as long as the session.
+    const basis = Uint8Array.from(decision.value.basis);
+    return { decision: 'GRANTED', credentialId, revision, basis, expiresAtMs: expiresAt && timestampMs(expiresAt) };
   }
   if (decision.case === 'denied' && decision.value.reason !== DenyReason.UNSPECIFIED) {
     return { decision: 'DENIED', reason: decision.value.reason };

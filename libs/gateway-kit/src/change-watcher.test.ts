@@ -1,6 +1,6 @@
 import { crc32 } from 'node:zlib';
 import { systemClock, systemRandom } from '@latchkey/kernel';
-import { ChangeKind, SessionEffect, SessionStanding } from '@latchkey/protocol/v1';
+import { ChangeKind, type CheckSessionsRequest, SessionEffect, SessionStanding } from '@latchkey/protocol/v1';
 import { createLog, createRegistry } from '@latchkey/runtime';
 import { afterEach, expect, test, vi } from 'vitest';
 import { connectAuth } from './auth-client.ts';
@@ -55,6 +55,7 @@ async function watching(options: { readonly absent?: boolean; readonly silenceMs
       credentialId: `${deviceId}-1`,
       revision: 1n,
       byCertificate: false,
+      basis: new Uint8Array(),
       close: (cause: CloseCause) => closed.push(cause),
       ...more,
     };
@@ -96,7 +97,14 @@ test('CLOSE_DEVICE closes the sessions of the device that were granted before', 
   });
   await settled(on);
   expect({ old, fresh, other }).toEqual({ old: ['DEVICE'], fresh: [], other: [] });
-  const late = { deviceId: 'a', credentialId: 'c', revision: 4n, byCertificate: false, close: () => undefined };
+  const late = {
+    deviceId: 'a',
+    credentialId: 'c',
+    revision: 4n,
+    byCertificate: false,
+    basis: new Uint8Array(),
+    close: () => undefined,
+  };
   expect(on.sessions.register(late, systemClock.monotonic())).toBe(false);
 });
 
@@ -183,7 +191,14 @@ test('a gap puts sessions in doubt whose verdict is older', async () => {
   const askedAtMs = systemClock.monotonic();
   on.table.publish({ case: 'gap', value: { shardCount: 1, shards: [0] } });
   await settled(on);
-  const late = { deviceId: 'a', credentialId: 'c', revision: 1n, byCertificate: false, close: () => undefined };
+  const late = {
+    deviceId: 'a',
+    credentialId: 'c',
+    revision: 1n,
+    byCertificate: false,
+    basis: new Uint8Array(),
+    close: () => undefined,
+  };
   expect(on.sessions.register(late, askedAtMs)).toBe(false);
   expect(on.sessions.register(late, systemClock.monotonic())).toBe(true);
 });
@@ -253,14 +268,31 @@ test('an answer with too few standings closes the sessions it leaves out', async
 
 test('a disabled certificate asks about the sessions with a certificate alone', async () => {
   const on = await watching();
-  const certificate = on.open('a', { byCertificate: true });
+  const basis = Buffer.of(1, 2);
+  const certificate = on.open('a', { byCertificate: true, basis });
   const secret = on.open('b');
-  on.table.check = ({ sessions }) => sessions.map(() => SessionStanding.CLOSE);
+  const asked: CheckSessionsRequest[] = [];
+  on.table.check = (request) => {
+    asked.push(request);
+    return request.sessions.map(() => SessionStanding.CLOSE);
+  };
   on.table.change({
     revision: 5n,
     kind: ChangeKind.CERTIFICATE_DISABLED,
     effect: SessionEffect.CHECK_CERTIFICATES,
   });
+  await vi.waitFor(() => expect(certificate).toEqual(['CHECKED']), 5000);
+  await settled(on);
+  expect(secret).toEqual([]);
+  expect(asked).toMatchObject([{ trustRevision: 5n, sessions: [{ deviceId: 'a', basis }] }]);
+});
+
+test('a gap in log 0 puts every session with a certificate in doubt', async () => {
+  const on = await watching();
+  const deviceId = 'abcdefgh'.split('').find((name) => crc32(name) % 16 !== 0) ?? '';
+  const [certificate, secret] = [on.open(deviceId, { byCertificate: true }), on.open(deviceId)];
+  on.table.check = ({ sessions }) => sessions.map(() => SessionStanding.CLOSE);
+  on.table.publish({ case: 'gap', value: { shardCount: 16, shards: [0] } });
   await vi.waitFor(() => expect(certificate).toEqual(['CHECKED']), 5000);
   await settled(on);
   expect(secret).toEqual([]);

@@ -143,7 +143,7 @@ export class ChangeWatcher {
       case SessionEffect.KEEP:
         break;
       case SessionEffect.CHECK_CERTIFICATES:
-        this.#doubt(({ byCertificate }) => byCertificate);
+        this.#doubt(({ byCertificate }) => byCertificate, revision);
         break;
       case SessionEffect.CLOSE_CREDENTIAL:
         closings.closeCredential(credentialId);
@@ -171,13 +171,13 @@ export class ChangeWatcher {
     );
   }
 
-  #doubt(concerns: (session: Session) => boolean): void {
+  #doubt(concerns: (session: Session) => boolean, trustRevision?: bigint): void {
     const { closings, log, sessions } = this.#options;
     closings.doubt(concerns);
     const doubtful = sessions.pick(concerns);
     if (doubtful.length === 0) return;
     log.info({ sessions: doubtful.length }, 'changes may have ended sessions; they are checked');
-    this.#check.doubt(doubtful);
+    this.#check.doubt(doubtful, trustRevision);
   }
 
   #checkOverdue(): void {
@@ -195,5 +195,6 @@ export class ChangeWatcher {
 function concernedBy({ shardCount, shards }: WatchChangesResponse_Gap): (session: Session) => boolean {
   if (shardCount === 0) return () => true;
   const lost = new Set(shards);
-  return ({ deviceId }) => lost.has(crc32(deviceId) % shardCount);
+  // What is trusted stands in log 0.
+  return ({ deviceId, byCertificate }) => lost.has(crc32(deviceId) % shardCount) || (byCertificate && lost.has(0));
 }

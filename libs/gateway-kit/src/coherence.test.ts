@@ -110,7 +110,14 @@ class Model {
     const { deviceId, record, askedAtMs } = verdict;
     const credentialId = `${deviceId}-${record.credential}`;
     const session: Session = {
-      ...{ deviceId, credentialId, revision: BigInt(record.revision), byCertificate: false, close: () => undefined },
+      ...{
+        deviceId,
+        credentialId,
+        revision: BigInt(record.revision),
+        byCertificate: false,
+        basis: new Uint8Array(),
+        close: () => undefined,
+      },
     };
     this.sessions.register(session, askedAtMs);
   }

@@ -20,6 +20,8 @@ export type Grant = {
   readonly revision: bigint;
   /** When the grant ends by itself, milliseconds since the Unix epoch; undefined: never. */
   readonly expiresAtMs: number | undefined;
+  /** What a grant by certificate rests on, opaque; empty: on no certificate. */
+  readonly basis: Uint8Array;
 };
 
 /** The device may not connect. */

@@ -153,8 +153,8 @@ test('sessions are checked by another replica, too', async () => {
   const { auth, tables } = await fleet();
   for (const table of tables) table.check = ({ sessions }) => sessions.map(() => SessionStanding.GOOD);
   tables[0].check = AWAY;
-  const claim = { deviceId: 'd', credentialId: 'c', revision: 1n };
-  for (let count = 0; count < 3; count++) expect(await auth.checkSessions([claim])).toEqual([SessionStanding.GOOD]);
+  const claim = { deviceId: 'd', credentialId: 'c', revision: 1n, basis: new Uint8Array() };
+  for (let count = 0; count < 3; count++) expect(await auth.checkSessions([claim], 0n)).toEqual([SessionStanding.GOOD]);
 });
 
 test('changes are followed at another replica each time, and not at one that is passed over', async () => {

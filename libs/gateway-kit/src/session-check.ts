@@ -34,13 +34,16 @@ export class SessionCheck {
   readonly #doubtful = new Set<Session>();
   readonly #stop = new AbortController();
   #running = false;
+  /** Of the latest change of what is trusted: an answer from a replica that has not heard of it would be for good. */
+  #trustRevision = 0n;
 
   constructor(options: SessionCheckOptions) {
     this.#options = options;
   }
 
-  /** Puts sessions in doubt; they are asked about soon. */
-  doubt(sessions: readonly Session[]): void {
+  /** Puts sessions in doubt; they are asked about soon, of a replica that knows the change at `trustRevision`. */
+  doubt(sessions: readonly Session[], trustRevision = 0n): void {
+    if (trustRevision > this.#trustRevision) this.#trustRevision = trustRevision;
     for (const session of sessions) this.#doubtful.add(session);
     if (this.#running) return;
     this.#running = true;
@@ -84,7 +87,7 @@ export class SessionCheck {
     const backoff = new Backoff(random);
     for (let attempt = 1; ; attempt++) {
       try {
-        return await auth.checkSessions(sessions);
+        return await auth.checkSessions(sessions, this.#trustRevision);
       } catch (error) {
         if (statusOf(error) === status.UNIMPLEMENTED || attempt >= maxAttempts) return undefined;
         await wait(backoff.nextMs(), undefined, { signal: this.#stop.signal });

@@ -18,7 +18,16 @@ function table(maxClosings?: number) {
 function session(deviceId: string, more: Partial<Session> = {}): Session & { readonly closed: CloseCause[] } {
   const closed: CloseCause[] = [];
   const close = (cause: CloseCause) => closed.push(cause);
-  return { deviceId, credentialId: 'c', revision: 1n, byCertificate: false, close, ...more, closed };
+  return {
+    deviceId,
+    credentialId: 'c',
+    revision: 1n,
+    byCertificate: false,
+    basis: new Uint8Array(),
+    close,
+    ...more,
+    closed,
+  };
 }
 
 test('sessions are found by device, oldest first, and forgotten once', () => {

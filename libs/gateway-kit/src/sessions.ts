@@ -15,6 +15,8 @@ export type Session = {
   readonly revision: bigint;
   /** Opened with a certificate. */
   readonly byCertificate: boolean;
+  /** Of the grant; a check hands it back. */
+  readonly basis: Uint8Array;
   /** Ends the link at once. The table has forgotten the session by then. */
   readonly close: (cause: CloseCause) => void;
 };

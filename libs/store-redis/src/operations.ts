@@ -1,11 +1,10 @@
 import {
-  CAS_KEY,
   type DeviceRecord,
   type DeviceState,
-  DISABLED_KEYS,
   dueAtMs,
   heldIn,
   type LastUses,
+  parseTrustKey,
   type TrustKey,
 } from '@latchkey/credential';
 import { type CredentialId, type DeviceId, NO_REVISION, type Random } from '@latchkey/kernel';
@@ -32,7 +31,7 @@ import {
 } from '@latchkey/store';
 import type { RedisArgument } from 'redis';
 import { entryText } from './entry.ts';
-import { callReseal, callWrite, type WriteCall, type WriteReply } from './functions.ts';
+import { callReseal, callWrite, strings, type WriteCall, type WriteReply } from './functions.ts';
 import { keptKey, recordKey, replayKey, shardOf } from './keys.ts';
 import { idsPage, parseReplay, type Rows, replayContent } from './rows.ts';
 import type { Caller, Reply } from './session.ts';
@@ -200,11 +199,18 @@ export async function resealTrust(parts: Parts): Promise<number> {
   const { keyring, random } = parts;
   let resealed = 0;
   // One after another: together they may be large.
-  for (const key of [CAS_KEY, ...DISABLED_KEYS]) {
+  for (const key of await trustKeys(parts)) {
     const again = (bytes: Uint8Array) => packTrust(key, unpackTrust(bytes, keyring, key), keyring, random);
     if (await resealAt(parts, key, again)) resealed += 1;
   }
   return resealed;
+}
+
+/** The trust sets that there are. */
+async function trustKeys(parts: Parts): Promise<readonly TrustKey[]> {
+  const { reading, keys } = shardAt(parts, 0);
+  const names = strings(await reading.call(['ZRANGE', keys.trust, '0', '-1']), 'ZRANGE');
+  return names.map(parseTrustKey).filter((key) => key !== undefined);
 }
 
 async function resealAt(parts: Parts, key: RecordKey, again: (bytes: Uint8Array) => Uint8Array): Promise<boolean> {

@@ -76,8 +76,8 @@ test('a sweep empties what is due, ends its sessions, and leaves the rest alone'
   await register('late_and_due', DUE_MS, late);
   expect(await sweep(store, clock, keptLog().log)).toBe(2);
   expect((await changes()).slice(3)).toMatchObject([
-    { deviceId: 'due', kind: 'RETIRED', effect: { close: 'CREDENTIAL', credentialId: due.credentialId } },
-    { deviceId: 'late_and_due', kind: 'DELETED', effect: { close: 'DEVICE' } },
+    { key: 'due', kind: 'RETIRED', effect: { close: 'CREDENTIAL', credentialId: due.credentialId } },
+    { key: 'late_and_due', kind: 'DELETED', effect: { close: 'DEVICE' } },
   ]);
   expect(await store.read(due.deviceId)).toMatchObject({
     credentials: { primary: { state: 'EMPTY' } },

@@ -36,7 +36,7 @@ test('devices that were not activated in time are deleted, and no others', async
   const { records } = await store.list({ after: undefined, prefix: '', limit: 10 });
   expect(records.map(({ deviceId }) => deviceId)).toEqual(['in_time', 'quick', 'unlimited']);
   const { entries } = await store.log(0, { position: 0, nonce: '' }, 10);
-  expect(entries?.at(-1)).toMatchObject({ deviceId: 'late', kind: 'DELETED', effect: { close: 'DEVICE' } });
+  expect(entries?.at(-1)).toMatchObject({ key: 'late', kind: 'DELETED', effect: { close: 'DEVICE' } });
   await store.close();
   await directory.remove();
 });

@@ -108,9 +108,9 @@ function sessionOf(
   link: Link,
   deviceId: DeviceId,
   byCertificate: boolean,
-  { credentialId, revision }: Grant,
+  { credentialId, revision, basis }: Grant,
 ): Session {
-  return { deviceId, credentialId, revision, byCertificate, close: kickOf(link, deviceId, options.log) };
+  return { deviceId, credentialId, revision, byCertificate, basis, close: kickOf(link, deviceId, options.log) };
 }
 
 /** Registers, looks again, and sees to it that the table forgets the session when its link ends. */

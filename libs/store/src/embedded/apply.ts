@@ -1,10 +1,11 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { isTrustKey } from '@latchkey/credential';
-import { assertNever, type CredentialId, NO_REVISION, type Revision, toRevision } from '@latchkey/kernel';
-import { HEADER_BYTES, headerOf, withHeader } from '../record.ts';
+import { assertNever, type CredentialId, type Revision, toRevision } from '@latchkey/kernel';
+import { withHeader } from '../record.ts';
 import { REPLAY_WINDOW_MS, type RecordKey, type Replay, type WriteResult } from '../store.ts';
-import { bytesIn, numberIn, type Row, textIn } from './columns.ts';
+import { numberIn, type Row, textIn } from './columns.ts';
 import type { Command, Outcome, WriteCommand } from './commands.ts';
+import { makeRecordRows } from './record-rows.ts';
 import { makeUseRows } from './use-rows.ts';
 
 /** Entries that the log keeps; a follower that is further behind reads everything anew. 100,000 take about 10 MB. */
@@ -32,12 +33,6 @@ export const SELECT_REPLAY =
 
 function statementsOf(database: DatabaseSync) {
   return {
-    selectRecord: database.prepare('SELECT record FROM devices WHERE id = ?'),
-    putRecord: database.prepare('INSERT OR REPLACE INTO devices (id, record, due_ms) VALUES (?, ?, ?)'),
-    resealRecord: database.prepare('UPDATE devices SET record = ? WHERE id = ?'),
-    deleteRecord: database.prepare('DELETE FROM devices WHERE id = ?'),
-    selectSet: database.prepare('SELECT record FROM trust WHERE key = ?'),
-    putSet: database.prepare('INSERT OR REPLACE INTO trust (key, record) VALUES (?, ?)'),
     selectEnd: database.prepare('SELECT coalesce(max(position), 0) AS position FROM log'),
     append: database.prepare('INSERT INTO log VALUES (?, ?, ?, ?, ?, ?)'),
     trim: database.prepare('DELETE FROM log WHERE position <= ?'),
@@ -53,16 +48,9 @@ function statementsOf(database: DatabaseSync) {
 /** Makes the function that carries out commands, in order, in one transaction: all of them or, when it throws, none. */
 export function makeApply(database: DatabaseSync): (commands: readonly Command[]) => readonly Outcome[] {
   const sql = statementsOf(database);
-  const { selectRecord, putRecord, resealRecord, deleteRecord, selectEnd, append, trim } = sql;
-  const { selectSet, putSet } = sql;
-  const { selectReplay, putReplay, expireReplays, keep, selectKept, forget } = sql;
+  const { selectEnd, append, trim, selectReplay, putReplay, expireReplays, keep, selectKept, forget } = sql;
+  const records = makeRecordRows(database);
   const useRows = makeUseRows(database);
-
-  function header(key: RecordKey): { readonly revision: Revision; readonly sessionsClosedAt: Revision } {
-    const row = isTrustKey(key) ? selectSet.get(key) : selectRecord.get(key);
-    if (row === undefined) return { revision: NO_REVISION, sessionsClosedAt: NO_REVISION };
-    return headerOf(bytesIn(row, 'record').subarray(0, HEADER_BYTES), key);
-  }
 
   function write(command: WriteCommand): WriteResult {
     const { expectedRevision, body, dueMs, change, replay, nowMs } = command;
@@ -71,17 +59,15 @@ export function makeApply(database: DatabaseSync): (commands: readonly Command[]
       const row = selectReplay.get(key, replay.key, nowMs - REPLAY_WINDOW_MS);
       if (row !== undefined) return { outcome: 'REPLAYED', ...replayedFrom(row, replay.key) };
     }
-    const before = header(key);
+    const before = records.header(key);
     if (before.revision !== expectedRevision) return { outcome: 'CONFLICT', revision: before.revision };
     const revision = toRevision(numberIn(selectEnd.get() ?? {}, 'position') + 1);
-    const closedAt = effect.close === 'DEVICE' ? revision : before.sessionsClosedAt;
-    const record = body && withHeader(body, revision, closedAt);
-    if (isTrustKey(key)) putSet.run(key, record ?? null);
+    if (body === undefined) records.remove(key);
     else {
-      if (record === undefined) deleteRecord.run(key);
-      else putRecord.run(key, record, dueMs ?? null);
-      useRows.prune(key, command.credentialIds);
+      const closedAt = effect.close === 'DEVICE' ? revision : before.sessionsClosedAt;
+      records.put(key, withHeader(body, revision, closedAt), dueMs);
     }
+    if (!isTrustKey(key)) useRows.prune(key, command.credentialIds);
     const closed = effect.close === 'CREDENTIAL' ? effect.credentialId : null;
     append.run(revision, change.nonce, key, change.kind, effect.close, closed);
     trim.run(revision - LOG_MAX_ENTRIES);
@@ -93,11 +79,9 @@ export function makeApply(database: DatabaseSync): (commands: readonly Command[]
   }
 
   function reseal(key: RecordKey, revision: Revision, body: Uint8Array): boolean {
-    const before = header(key);
+    const before = records.header(key);
     if (before.revision !== revision) return false;
-    const record = withHeader(body, revision, before.sessionsClosedAt);
-    if (isTrustKey(key)) putSet.run(key, record);
-    else resealRecord.run(record, key);
+    records.replace(key, withHeader(body, revision, before.sessionsClosedAt));
     return true;
   }
 

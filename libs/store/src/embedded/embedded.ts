@@ -1,4 +1,4 @@
-import { CAS_KEY, type DeviceRecord, type DeviceState, DISABLED_KEYS, dueAtMs, heldIn } from '@latchkey/credential';
+import { type DeviceRecord, type DeviceState, dueAtMs, heldIn } from '@latchkey/credential';
 import type { Clock, CredentialId, DeviceId, Random } from '@latchkey/kernel';
 import { type Keyring, SealingError } from '../keyring.ts';
 import { packState, packTrust, RecordError, revisionOf, sealedUnder, unpackRecord, unpackTrust } from '../record.ts';
@@ -96,7 +96,7 @@ async function writeTrust(parts: Parts, write: TrustWrite): Promise<TrustWriteRe
 async function resealTrust({ keyring, random, reader, queue }: Parts): Promise<number> {
   let resealed = 0;
   // One after another: together they may be large.
-  for (const key of [CAS_KEY, ...DISABLED_KEYS]) {
+  for (const key of reader.trustKeys()) {
     const bytes = reader.trust(key);
     if (bytes === undefined || sealedUnder(bytes, key) === keyring.current.reference) continue;
     const body = new Uint8Array(packTrust(key, unpackTrust(bytes, keyring, key), keyring, random));

@@ -20,6 +20,8 @@ export type StoredRecord = { readonly deviceId: DeviceId; readonly bytes: Uint8A
 export type Reader = {
   readonly record: (deviceId: DeviceId) => Uint8Array | undefined;
   readonly trust: (key: TrustKey) => Uint8Array | undefined;
+  /** The trust sets that there are. */
+  readonly trustKeys: () => readonly TrustKey[];
   readonly page: (after: string, prefix: string, limit: number) => readonly StoredRecord[];
   readonly overdue: (nowMs: number, limit: number) => readonly DeviceId[];
   readonly log: (after: LogPlace, limit: number) => LogSlice;
@@ -81,6 +83,7 @@ function makeLog(database: DatabaseSync): Reader['log'] {
 export function makeReader(database: DatabaseSync): Reader {
   const selectRecord = database.prepare('SELECT record FROM devices WHERE id = ?');
   const selectTrust = database.prepare('SELECT record FROM trust WHERE key = ?');
+  const selectTrustKeys = database.prepare('SELECT key FROM trust');
   const selectPage = database.prepare(
     'SELECT id, record FROM devices WHERE id > ? AND id >= ? AND id < ? ORDER BY id LIMIT ?',
   );
@@ -96,6 +99,7 @@ export function makeReader(database: DatabaseSync): Reader {
       const row = selectTrust.get(key);
       return row === undefined ? undefined : bytesIn(row, 'record');
     },
+    trustKeys: () => selectTrustKeys.all().map((row) => textIn(row, 'key') as TrustKey),
     // Every character of an id sorts before DEL.
     page: (after, prefix, limit) =>
       selectPage
