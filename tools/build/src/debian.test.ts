@@ -1,6 +1,6 @@
-import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { PROGRAMS, planInstall, withoutDaemons } from './debian.ts';
 
@@ -12,39 +12,42 @@ afterEach(() => rmSync(folder, { recursive: true }));
 
 function addPrograms(...names: string[]): void {
   for (const name of names) {
+    mkdirSync(dirname(join(folder, name)), { recursive: true });
     writeFileSync(join(folder, name), '#!/bin/sh\n');
     chmodSync(join(folder, name), 0o755);
   }
 }
 
+const PAHO = '/usr/lib/python3/dist-packages/paho/mqtt/client.py';
+const ALL = `curl, redis-server, mosquitto_pub, mosquitto, rabbitmq-server, openssl, ${PAHO}`;
+const PACKAGES = 'curl redis-server mosquitto-clients mosquitto rabbitmq-server openssl python3-paho-mqtt';
+
 describe('planInstall', () => {
   it('does nothing when every program is there', () => {
     addPrograms(...Object.keys(PROGRAMS));
-    expect(planInstall({ search: `/nowhere:${folder}`, isRoot: false })).toEqual({ action: 'NOTHING' });
+    expect(planInstall({ search: `/nowhere:${folder}`, isRoot: false, root: folder })).toEqual({ action: 'NOTHING' });
   });
 
   it('installs just what is missing, as root', () => {
     addPrograms('apt-get', 'curl', 'redis-server');
-    expect(planInstall({ search: folder, isRoot: true })).toEqual({
+    expect(planInstall({ search: folder, isRoot: true, root: folder })).toEqual({
       action: 'INSTALL',
-      packages: ['mosquitto-clients', 'mosquitto', 'rabbitmq-server'],
+      packages: ['mosquitto-clients', 'mosquitto', 'rabbitmq-server', 'openssl', 'python3-paho-mqtt'],
     });
   });
 
   it('says which command to run, to anybody else', () => {
     addPrograms('apt-get');
-    expect(planInstall({ search: folder, isRoot: false })).toEqual({
+    expect(planInstall({ search: folder, isRoot: false, root: folder })).toEqual({
       action: 'TELL',
-      message:
-        'the tests need curl, redis-server, mosquitto_pub, mosquitto, rabbitmq-server; run: sudo apt-get install -y curl redis-server mosquitto-clients mosquitto rabbitmq-server',
+      message: `the tests need ${ALL}; run: sudo apt-get install -y ${PACKAGES}`,
     });
   });
 
   it('names the packages where there is no apt-get, even to root', () => {
-    expect(planInstall({ search: folder, isRoot: true })).toEqual({
+    expect(planInstall({ search: folder, isRoot: true, root: folder })).toEqual({
       action: 'TELL',
-      message:
-        'the tests need curl, redis-server, mosquitto_pub, mosquitto, rabbitmq-server; install them (Debian: curl redis-server mosquitto-clients mosquitto rabbitmq-server)',
+      message: `the tests need ${ALL}; install them (Debian: ${PACKAGES})`,
     });
   });
 });

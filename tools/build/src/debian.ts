@@ -2,13 +2,15 @@ import { accessSync, constants, rmSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import type { Run } from './command.ts';
 
-/** Programs that the tests run, and the Debian package that holds each. */
+/** Programs that the tests run, and a file that one of them needs, with the Debian package that holds each. */
 export const PROGRAMS: Readonly<Record<string, string>> = {
   curl: 'curl',
   'redis-server': 'redis-server',
   mosquitto_pub: 'mosquitto-clients',
   mosquitto: 'mosquitto',
   'rabbitmq-server': 'rabbitmq-server',
+  openssl: 'openssl',
+  '/usr/lib/python3/dist-packages/paho/mqtt/client.py': 'python3-paho-mqtt',
 };
 
 /** What is to be done about missing programs. */
@@ -17,34 +19,35 @@ export type Plan =
   | { readonly action: 'INSTALL'; readonly packages: readonly string[] }
   | { readonly action: 'TELL'; readonly message: string };
 
-/** What a plan is made from; `search` is a list of folders in the manner of PATH. */
-export type Machine = { readonly search: string; readonly isRoot: boolean };
+/** What a plan is made from; `search` is a list of folders in the manner of PATH, `root` where files are looked for. */
+export type Machine = { readonly search: string; readonly isRoot: boolean; readonly root?: string };
 
 /** apt-get's maintainer scripts ask this file before they start a daemon; 101 means no. */
 const POLICY_FILE = '/usr/sbin/policy-rc.d';
 const POLICY_TEXT = '#!/bin/sh\nexit 101\n';
 
-function isExecutable(file: string): boolean {
+function isThere(file: string, mode: number): boolean {
   try {
-    accessSync(file, constants.X_OK);
+    accessSync(file, mode);
     return true;
   } catch {
     return false;
   }
 }
 
-/** Is there such a program? */
-function hasProgram(search: string, program: string): boolean {
-  return search.split(delimiter).some((folder) => isExecutable(join(folder, program)));
+/** Is there such a program, or such a file? */
+function has({ search, root = '/' }: Omit<Machine, 'isRoot'>, program: string): boolean {
+  if (program.startsWith('/')) return isThere(join(root, program), constants.R_OK);
+  return search.split(delimiter).some((folder) => isThere(join(folder, program), constants.X_OK));
 }
 
 /** Decides how missing programs get onto the machine: as root with apt-get by ourselves, else by whoever reads it. */
-export function planInstall({ search, isRoot }: Machine, programs: Readonly<Record<string, string>> = PROGRAMS): Plan {
-  const missing = Object.keys(programs).filter((program) => !hasProgram(search, program));
+export function planInstall(machine: Machine, programs: Readonly<Record<string, string>> = PROGRAMS): Plan {
+  const missing = Object.keys(programs).filter((program) => !has(machine, program));
   if (missing.length === 0) return { action: 'NOTHING' };
   const packages = [...new Set(missing.map((program) => programs[program] ?? program))];
-  const hasApt = hasProgram(search, 'apt-get');
-  if (isRoot && hasApt) return { action: 'INSTALL', packages };
+  const hasApt = has(machine, 'apt-get');
+  if (machine.isRoot && hasApt) return { action: 'INSTALL', packages };
   const how = hasApt
     ? `run: sudo apt-get install -y ${packages.join(' ')}`
     : `install them (Debian: ${packages.join(' ')})`;
