@@ -19,6 +19,12 @@ test('prints one JSON object with all ratios and rates, and nothing else', { tim
     verify_over_bare: { ...ratio, aim: 1.2, bound: 'at_most' },
     unary_over_empty: { ...ratio, aim: 0.85, bound: 'at_least' },
     stream_over_empty_unary: { ...ratio, aim: 5, bound: 'at_least' },
+    reset_p50_over_write_ms: { ...ratio, aim: 5, bound: 'at_most' },
+    reset_p99_ms: { ...ratio, aim: 100, bound: 'at_most' },
+    resets_per_s: { ...ratio, aim: 500, bound: 'at_least' },
+    propagation_p99_ms: { ...ratio, aim: 100, bound: 'at_most' },
+    kick_p99_ms: { ...ratio, aim: 100, bound: 'at_most' },
+    reset_beside_stopped_max_ms: { ...ratio, aim: 1_100, bound: 'at_most' },
   });
   expect(rates).toEqual({
     bare_cpu_ns_per_operation: figure,
@@ -29,8 +35,21 @@ test('prints one JSON object with all ratios and rates, and nothing else', { tim
     authenticate_calls_per_s: figure,
     stream_server_cpu_us_per_decision: figure,
     stream_decisions_per_s: figure,
+    write_p50_ms: figure,
+    write_p99_ms: figure,
+    reset_p50_ms: figure,
+    propagation_p50_ms: figure,
+    kick_p50_ms: figure,
+    reset_before_stop_p50_ms: figure,
+    reset_until_eviction_p50_ms: figure,
+    reset_after_eviction_p50_ms: figure,
+    reset_after_return_p50_ms: figure,
   });
-  for (const { median, min, max } of Object.values({ ...ratios, ...rates }) as (typeof figure)[]) {
+  // A link that closes before the operator has the answer took no time after it.
+  const { kick_p99_ms, ...positive } = ratios;
+  const { kick_p50_ms, ...others } = rates;
+  expect([kick_p99_ms.min, kick_p50_ms.min].every((min) => min >= 0)).toBe(true);
+  for (const { median, min, max } of Object.values({ ...positive, ...others }) as (typeof figure)[]) {
     expect(min).toBeGreaterThan(0);
     expect(median).toBeGreaterThanOrEqual(min);
     expect(max).toBeGreaterThanOrEqual(median);

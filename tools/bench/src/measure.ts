@@ -50,6 +50,14 @@ export function figureOf(values: readonly number[]): Figure {
   return { median: (low + high) / 2, min, max };
 }
 
+/** The value below which this share of the values lies. Throws on no values. */
+export function quantile(values: readonly number[], share: number): number {
+  const sorted = values.toSorted((left, right) => left - right);
+  const value = sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))];
+  if (value === undefined) throw new RangeError('nothing was measured');
+  return value;
+}
+
 /** A ratio by round, held against its aim by its median. */
 export function ratioOf(values: readonly number[], aim: Aim): Ratio {
   const figure = figureOf(values);
@@ -65,6 +73,13 @@ export function cpuNs({ cpuUs, operations }: Round): number {
 /** CPU microseconds per operation. */
 export function cpuUs(round: Round): number {
   return cpuNs(round) / 1_000;
+}
+
+/** How long it takes, milliseconds of wall-clock time. */
+export async function timed(act: () => Promise<void>): Promise<number> {
+  const begunMs = performance.now();
+  await act();
+  return performance.now() - begunMs;
 }
 
 /** Operations per second of wall-clock time. */

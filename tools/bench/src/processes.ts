@@ -18,12 +18,15 @@ export type Server = {
   readonly field: (name: string) => string;
   /** CPU time of the process so far, all its threads, microseconds; in steps of 10 ms. */
   readonly cpuUs: () => number;
+  /** Stops the process where it is, and lets it go on. */
+  readonly signal: (signal: 'SIGSTOP' | 'SIGCONT') => void;
 };
 
 /** The processes and directories of a run, which end with it. */
 export class Processes {
   readonly #children = new Set<ChildProcess>();
   readonly #directories: string[] = [];
+  readonly #others: (() => Promise<void>)[] = [];
 
   /** Starts a script with this Node and waits for its ready line. Rejects when it ends first or hangs. */
   async start(script: string, args: readonly string[]): Promise<Server> {
@@ -42,6 +45,7 @@ export class Processes {
         return value;
       },
       cpuUs: () => cpuUsOf(child.pid),
+      signal: (signal) => void child.kill(signal),
     };
   }
 
@@ -52,9 +56,15 @@ export class Processes {
     return directory;
   }
 
-  /** Stops every process, then removes the directories. */
+  /** Has something else end with the run, after the processes. */
+  add(stop: () => Promise<void>): void {
+    this.#others.push(stop);
+  }
+
+  /** Stops every process and what else there is, then removes the directories. */
   async stop(): Promise<void> {
     await Promise.all([...this.#children].map(stopChild));
+    for (const stop of this.#others.splice(0).reverse()) await stop();
     for (const directory of this.#directories.splice(0)) rmSync(directory, { recursive: true, force: true });
   }
 }

@@ -55,7 +55,8 @@ export function recordSource(indexOf: (deviceId: DeviceId) => number): Store {
   };
 }
 
-function newState(deviceId: DeviceId, secret: string) {
+/** A device in use, with this secret. */
+export function newState(deviceId: DeviceId, secret: string) {
   const nowMs = systemClock.now();
   const credentialId = toCredentialId(systemRandom(CREDENTIAL_ID_BYTES));
   const primary = { credentialId, secret: new Secret(secret) };

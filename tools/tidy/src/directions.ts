@@ -21,7 +21,7 @@ export const DIRECTIONS: Readonly<Record<string, Allowed>> = {
   },
   'services/mqtt-gateway': { code: ['kernel', 'protocol', 'gateway-kit', 'runtime'] },
   'tools/bench': {
-    code: ['kernel', 'credential', 'store', 'verifier', 'protocol', 'rpc', 'gateway-kit', 'runtime'],
+    code: ['kernel', 'credential', 'store', 'store-redis', 'verifier', 'protocol', 'rpc', 'gateway-kit', 'runtime'],
   },
   'tools/build': { code: [] },
   'tools/chaos': { code: ['protocol', 'store-redis'] },
@@ -36,8 +36,9 @@ export const ONLY_IN: Readonly<Record<string, readonly string[]>> = {
   '@latchkey/store-redis': [
     'services/auth/src/wire.ts',
     'services/auth/src/test-stores.ts',
+    'tools/bench/',
     'tools/chaos/',
     'tools/e2e/',
   ],
-  redis: ['libs/store-redis/'],
+  redis: ['libs/store-redis/', 'tools/bench/src/bare-write.ts'],
 };

@@ -1,0 +1,78 @@
+import { readFileSync } from 'node:fs';
+import { create, type DescMessage, type DescMethodUnary, type MessageInitShape, toJson } from '@bufbuild/protobuf';
+import { CredentialService, DeviceService, Slot } from '@latchkey/protocol/v1';
+import { deviceIdOf, secretOf } from './devices.ts';
+import type { Server } from './processes.ts';
+
+/** Longer than a write waits for a replica that is gone. */
+const DEADLINE_MS = 10_000;
+
+/** HTTP status of `unavailable`, and how often a call is sent until it is another one. */
+const UNAVAILABLE = 503;
+const MAX_TRIES = 5;
+
+/** Registrations under way: the embedded store writes them as a group. */
+const IN_FLIGHT = 64;
+
+/** What an operator does to the devices of a run, by one auth service. */
+export type Operator = {
+  /** Registers a device with its secret. */
+  readonly register: (index: number) => Promise<void>;
+  /** Gives a device a new primary secret, drawn by the service; `forced` closes its sessions. */
+  readonly reset: (index: number, forced: boolean) => Promise<void>;
+};
+
+/** The operator of a service whose ready line names its admin listener; `tokenFile` is where its operators' token lies. */
+export function operatorOf(server: Server, tokenFile = server.field('token')): Operator {
+  const admin = server.field('admin');
+  const token = readFileSync(tokenFile, 'utf8').trim();
+  const call = <I extends DescMessage>(method: DescMethodUnary<I>, message: MessageInitShape<I>) =>
+    post(
+      `${admin}/${method.parent.typeName}/${method.name}`,
+      token,
+      toJson(method.input, create(method.input, message)),
+    );
+  return {
+    register: (index) => {
+      const primary = { case: 'secret', value: { value: secretOf(index) } } as const;
+      return call(DeviceService.method.createDevice, { deviceId: deviceIdOf(index), primary });
+    },
+    reset: (index, forced) => {
+      const credential = { case: 'secret', value: {} } as const;
+      const head = { deviceId: deviceIdOf(index), slot: Slot.PRIMARY, forceDisconnect: forced };
+      return call(CredentialService.method.resetCredential, { ...head, credential });
+    },
+  };
+}
+
+/** Does something for each index from 0 to `count` - 1, so many at a time. */
+export async function forEach(
+  count: number,
+  act: (index: number) => Promise<void>,
+  inFlight = IN_FLIGHT,
+): Promise<void> {
+  let next = 0;
+  const lane = async () => {
+    while (next < count) await act(next++);
+  };
+  await Promise.all(Array.from({ length: inFlight }, lane));
+}
+
+/** A store that did not reply in time is asked again, as the answer says to; the time counts. */
+async function post(url: string, token: string, message: unknown): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    const { ok, status, text } = await postOnce(url, token, message);
+    if (ok) return;
+    if (status !== UNAVAILABLE || tries === MAX_TRIES) throw new Error(`${url}: ${status} ${text}`);
+  }
+}
+
+async function postOnce(url: string, token: string, message: unknown) {
+  const response = await fetch(url, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', authorization: `Bearer ${token}` },
+    body: JSON.stringify(message),
+    signal: AbortSignal.timeout(DEADLINE_MS),
+  });
+  return { ok: response.ok, status: response.status, text: await response.text() };
+}
