@@ -98,8 +98,11 @@ local function beat(tag, replica, position, nonce)
   local known
   if position == end_position then
     known = (last and string.match(last[2][2], '^%S+') or '') == nonce
+  elseif position == '0' then
+    -- Nothing was taken in yet: all that there ever was must still be there.
+    known = nonce == '' and redis.call('XRANGE', log_key, '-', '+', 'COUNT', 1)[1][1] == '0-1'
   else
-    local item = position ~= '0' and redis.call('XRANGE', log_key, '0-' .. position, '0-' .. position)[1]
+    local item = redis.call('XRANGE', log_key, '0-' .. position, '0-' .. position)[1]
     known = item and string.match(item[2][2], '^%S+') == nonce
   end
   redis.call('HDEL', suspects_key, replica) -- it lives: whoever suspects it must begin anew

@@ -3,7 +3,7 @@ import { packState, revisionOf, sealedUnder, unpackRecord } from '@latchkey/stor
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { parseRedisUrl } from './address.ts';
 import { command, device, newKeyring, onlyShard, openOn, stateOf, writeOf } from './fixture.ts';
-import { callReseal, loadFunctions } from './functions.ts';
+import { callHeartbeat, callReseal, loadFunctions } from './functions.ts';
 import { recordKey } from './keys.ts';
 import { type RedisServer, startRedisServer } from './redis-server.ts';
 import { openSession, type Session } from './session.ts';
@@ -69,4 +69,19 @@ test('functions that are there stay unless they are to be replaced', async () =>
   expect(await session.call(['FCALL', 'lk_other', '0'])).toBe(1);
   await loadFunctions(session, 'REPLACE');
   await expect(session.call(['FCALL', 'lk_other', '0'])).rejects.toThrow('FCALL was refused');
+});
+
+test('a replica that has taken in nothing is in step with a log of which nothing is lost', async () => {
+  await command(server, 'FLUSHALL');
+  await command(server, 'XADD', 'lk:{0}:log', '0-1', 'e', 'n UPDATED - z');
+  await command(server, 'XADD', 'lk:{0}:log', '0-2', 'e', 'm UPDATED - z');
+  const known = async (nonce: string) => {
+    const { pulses } = await callHeartbeat(session, 'new', [{ keys: onlyShard(), place: { position: 0, nonce } }]);
+    return pulses;
+  };
+  const end = { position: 2, nonce: 'm' };
+  expect(await known('')).toEqual([{ known: true, floor: 2, end }]);
+  expect(await known('n')).toEqual([{ known: false, floor: 0, end }]);
+  await command(server, 'XTRIM', 'lk:{0}:log', 'MAXLEN', '1');
+  expect(await known('')).toEqual([{ known: false, floor: 0, end }]);
 });
