@@ -22,7 +22,10 @@ const command = new Command('bench')
   .option('--json', 'print one JSON object instead of a table', false)
   .addOption(new Option('--rounds <n>', 'measured rounds of each suite').argParser(roundsArgument))
   .addOption(new Option('--scale <x>', 'multiplies counts and durations').argParser(Number).default(1).hideHelp())
-  .addHelpText('after', '\nExit codes: 0 measured, whether or not the aims are met, 1 an error.')
+  .addHelpText(
+    'after',
+    '\nThe suite reset needs redis-server.\nExit codes: 0 measured, whether or not the aims are met, 1 an error.',
+  )
   .parse();
 
 const processes = new Processes();

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { Agent, request } from 'node:http';
 import { create, type DescMessage, type DescMethodUnary, type MessageInitShape, toJson } from '@bufbuild/protobuf';
@@ -32,6 +33,7 @@ export type Operator = {
 export function operatorOf(server: Server, tokenFile = server.field('token')): Operator {
   const admin = server.field('admin');
   const token = readFileSync(tokenFile, 'utf8').trim();
+  // With a request id, a call that is sent again does nothing twice.
   const call = <I extends DescMessage>(method: DescMethodUnary<I>, message: MessageInitShape<I>) =>
     post(
       `${admin}/${method.parent.typeName}/${method.name}`,
@@ -41,12 +43,12 @@ export function operatorOf(server: Server, tokenFile = server.field('token')): O
   return {
     register: (index) => {
       const primary = { case: 'secret', value: { value: secretOf(index) } } as const;
-      return call(DeviceService.method.createDevice, { deviceId: deviceIdOf(index), primary });
+      return call(DeviceService.method.createDevice, { deviceId: deviceIdOf(index), requestId: randomUUID(), primary });
     },
     reset: (index, forced) => {
       const credential = { case: 'secret', value: {} } as const;
-      const head = { deviceId: deviceIdOf(index), slot: Slot.PRIMARY, forceDisconnect: forced };
-      return call(CredentialService.method.resetCredential, { ...head, credential });
+      const head = { deviceId: deviceIdOf(index), requestId: randomUUID(), slot: Slot.PRIMARY };
+      return call(CredentialService.method.resetCredential, { ...head, forceDisconnect: forced, credential });
     },
   };
 }
