@@ -59,10 +59,12 @@ describe('restrictedImports', () => {
     expect(at('libs/store-redis/src/a.test.ts')).toEqual([]);
   });
 
-  it('lets only the Redis store name the Redis client', () => {
+  it('lets only the Redis store, and what it is measured against, name the Redis client', () => {
     const at = (path: string) => restrictedImports(repoOf({ [path]: "import { createClient } from 'redis';" }));
     expect(at('libs/store-redis/src/client.ts')).toEqual([]);
-    expect(at('libs/verifier/src/a.ts')).toEqual(['libs/verifier/src/a.ts:1 only libs/store-redis/ may import redis']);
+    expect(at('libs/verifier/src/a.ts')).toEqual([
+      'libs/verifier/src/a.ts:1 only libs/store-redis/ and tools/bench/src/bare-write.ts may import redis',
+    ]);
   });
 });
 
