@@ -122,6 +122,7 @@ function endTogether(device: Duplex, upstream: Duplex): void {
 }
 
 function cutOff(stream: Duplex): void {
+  if (stream.closed) return;
   const timer = setTimeout(() => stream.destroy(), LINGER_MS);
   stream.once('close', () => clearTimeout(timer));
 }

@@ -1,5 +1,5 @@
 import { ChangeKind, SessionEffect } from '@latchkey/protocol/v1';
-import { connect, connectAsync, type IClientOptions, type MqttClient } from 'mqtt';
+import { connect, connectAsync, type IClientOptions, MqttClient } from 'mqtt';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { type Bench, closed, dial, dialIn, login, mosquittoPub, startBench, until } from '../test-bench.ts';
 import { BACKEND_PASSWORD, GATEWAY_PASSWORD, type TestBroker } from './test-brokers.ts';
@@ -66,6 +66,20 @@ export function brokerSuite(startBroker: () => Promise<TestBroker>, versions: re
     await until(() => heard.includes(`$oc/devices/${device}/sys/messages/up report`));
     await application.publishAsync(`$oc/devices/${device}/sys/commands/request_id=1`, 'command', { qos: 1 });
     await until(() => commands.includes(`$oc/devices/${device}/sys/commands/request_id=1 command`));
+  });
+
+  test.each(versions)('$flag: WebSocket goes in and plain MQTT comes out', async ({ options }) => {
+    const device = deviceId();
+    const { heard } = await backend();
+    const overWebSocket = { ...login(device), ...options, protocol: 'ws', path: '/mqtt' } as const;
+    const client = await dialIn(gateways[0].portOf('ws'), overWebSocket);
+    ends.push(() => client.endAsync(true));
+    await client.publishAsync(`$oc/devices/${device}/sys/messages/up`, 'report', { qos: 1 });
+    await until(() => heard.includes(`$oc/devices/${device}/sys/messages/up report`));
+    const ended = closed(client);
+    const { table } = gateways[0];
+    table.change({ deviceId: device, revision: 2n, kind: ChangeKind.FROZEN, effect: SessionEffect.CLOSE_DEVICE });
+    await ended;
   });
 
   test.each(versions)('$flag: mosquitto_pub gets through', async ({ flag }) => {
@@ -157,13 +171,22 @@ export function brokerSuite(startBroker: () => Promise<TestBroker>, versions: re
   });
 
   test('the broker takes nobody past the gateway', async () => {
-    const past = (options: IClientOptions) =>
-      dial(broker.port, { ...login(deviceId()), ...options }).catch(() => 'closed');
-    expect(await past({})).not.toBeInstanceOf(Object);
-    expect(await past({ ...overTls(broker) })).not.toBeInstanceOf(Object);
-    expect(
-      await past({ ...overTls(broker), username: 'latchkey', password: `not ${GATEWAY_PASSWORD}` }),
-    ).not.toBeInstanceOf(Object);
+    const past = async (options: IClientOptions) => {
+      const met = await dial(broker.port, { ...login(deviceId()), ...options }).catch(() => 'closed');
+      if (met instanceof MqttClient) ends.push(() => met.endAsync(true));
+      return met;
+    };
+    const tls = overTls(broker);
+    const asGateway = { username: 'latchkey', password: GATEWAY_PASSWORD };
+    const through = await past({ ...tls, ...asGateway }); // so the others fail for what they lack
+    expect(through).toBeInstanceOf(MqttClient);
+    const [noLogin, wrong] = [
+      { username: '', password: '' },
+      { ...asGateway, password: 'guessed' },
+    ];
+    for (const attempt of [tls, { ...tls, ...noLogin }, { ...tls, ...wrong }, ...lessThanTls(broker, asGateway)]) {
+      expect(await past(attempt)).not.toBeInstanceOf(MqttClient);
+    }
   });
 
   test(
@@ -179,6 +202,12 @@ export function brokerSuite(startBroker: () => Promise<TestBroker>, versions: re
     },
     START_DEADLINE_MS,
   );
+}
+
+/** The right login, without the certificate and without TLS at all, where the broker asks for both. */
+function lessThanTls({ tls }: TestBroker, asGateway: IClientOptions): IClientOptions[] {
+  if (tls === undefined) return [];
+  return [{ ...asGateway, protocol: 'mqtts', host: 'localhost', ca: tls.ca }, asGateway];
 }
 
 function overTls({ tls }: TestBroker): IClientOptions {
