@@ -112,6 +112,20 @@ test('a broker that does not finish its handshake is late', async () => {
   expect(await greet(config((server.address() as AddressInfo).port), 200)).toMatchObject({ failure: 'DEADLINE' });
 });
 
+test('a device that goes ends the attempt, however long the deadline', async () => {
+  const met = Promise.withResolvers<Socket>();
+  const server = createServer(met.resolve).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  ends.push(() => server.close());
+  const device = new PassThrough();
+  const { port } = server.address() as AddressInfo;
+  const answer = upstreamOf({ ...config(port), tls: undefined }, 60_000)(connectPacket(), DEVICE, device);
+  const far = wireOf(await met.promise);
+  device.destroy();
+  await far.closed;
+  expect(await answer).toHaveProperty('failure');
+});
+
 test('a user name for all, or the device id', async () => {
   for (const [username, shown] of [
     ['latchkey', 'latchkey'],
