@@ -24,7 +24,7 @@ const ATTEMPT = {
 function client(port: number, more: Partial<AuthClientOptions> = {}): AuthClient {
   const metrics = gatewayMetrics(createRegistry('test'), { sessionsOpen: () => 0, monotonic: systemClock.monotonic });
   const auth = connectAuth({
-    ...{ addresses: [{ host: '127.0.0.1', port }], clock: systemClock, random: systemRandom },
+    ...{ addresses: [{ host: '127.0.0.1', port }], clock: systemClock, random: systemRandom, maxInFlight: 100 },
     ...{ metrics, log: createLog({ service: 'test', level: 'error' }), ...more },
   });
   ends.push(() => auth.close());

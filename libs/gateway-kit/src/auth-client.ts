@@ -20,9 +20,6 @@ import { statusOf } from './status.ts';
 /** How long a decision may take: devices wait 5 to 10 s for an answer, and a store's failover is over within 2 s or not at all. */
 export const DECISION_DEADLINE_MS = 2_000;
 
-/** Questions open at a time: at 5,000 decisions per second the deadline's worth of them; one holds about 10 KB. */
-const MAX_QUESTIONS_IN_FLIGHT = 10_000;
-
 /** One device's attempt. */
 export type Attempt = MessageInitShape<typeof AuthenticateRequestSchema>;
 
@@ -61,7 +58,8 @@ export type AuthClientOptions = {
   readonly metrics: GatewayMetrics;
   readonly log: Log;
   readonly deadlineMs?: number;
-  readonly maxInFlight?: number;
+  /** Questions open at a time; over that there is no decision, at once. */
+  readonly maxInFlight: number;
 };
 
 /** A client of the auth service, whose replicas may be absent: they are looked for again and again. */
@@ -81,19 +79,19 @@ export function connectAuth(options: AuthClientOptions): AuthClient {
 }
 
 function authenticator(replicas: Replicas, options: AuthClientOptions): AuthClient['authenticate'] {
-  const { clock, deadlineMs = DECISION_DEADLINE_MS, maxInFlight = MAX_QUESTIONS_IN_FLIGHT, metrics } = options;
+  const { clock, deadlineMs = DECISION_DEADLINE_MS, maxInFlight, metrics } = options;
   let inFlight = 0;
   return async (attempt) => {
     if (inFlight >= maxInFlight) return { decision: 'NONE', cause: 'OVERLOADED' };
     const begun = clock.monotonic();
-    inFlight++;
+    metrics.inFlight(++inFlight);
     try {
       const request = create(AuthenticateRequestSchema, attempt);
       return readDecision(await replicas.ask(deadlineMs, (replica, ms) => replica.authenticate(request, ms)));
     } catch (error) {
       return { decision: 'NONE', cause: causeOf(error) };
     } finally {
-      inFlight--;
+      metrics.inFlight(--inFlight);
       metrics.answered((clock.monotonic() - begun) / 1000);
     }
   };

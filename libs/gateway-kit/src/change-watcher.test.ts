@@ -26,7 +26,7 @@ async function watching(options: { readonly absent?: boolean; readonly silenceMs
   const clock = { ...systemClock, monotonic };
   const metrics = gatewayMetrics(registry, { sessionsOpen: () => sessions.size, monotonic });
   const auth = connectAuth({
-    ...{ addresses: [{ host: '127.0.0.1', port }], clock: systemClock, random: systemRandom },
+    ...{ addresses: [{ host: '127.0.0.1', port }], clock: systemClock, random: systemRandom, maxInFlight: 100 },
     ...{ metrics, log, deadlineMs: 500 },
   });
   const closings = new RecentClosings(monotonic);

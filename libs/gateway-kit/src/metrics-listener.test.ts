@@ -16,7 +16,8 @@ test('metrics, life and readiness have each a path', async () => {
   const { port } = await listenOn(server, '--metrics', { host: '127.0.0.1', port: 0 });
   const code = async (path: string, method = 'GET') =>
     (await fetch(`http://127.0.0.1:${port}${path}`, { method })).status;
-  expect(await (await fetch(`http://127.0.0.1:${port}/metrics`)).text()).toMatch(/process_cpu_seconds_total/);
+  const metrics = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+  for (const name of ['process_cpu_seconds_total', 'nodejs_eventloop_lag_p99_seconds']) expect(metrics).toMatch(name);
   expect(await code('/healthz')).toBe(200);
   expect(await code('/readyz')).toBe(503);
   ready = true;

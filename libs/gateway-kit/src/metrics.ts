@@ -1,5 +1,6 @@
 import { DenyReasonSchema } from '@latchkey/protocol/v1';
 import { Counter, Gauge, Histogram, type Registry } from '@latchkey/runtime';
+import type { ConnectionRefusal } from './connection-limits.ts';
 import type { Decision } from './decision.ts';
 import type { CloseCause } from './sessions.ts';
 
@@ -12,6 +13,12 @@ export type GatewayMetrics = {
   readonly answered: (seconds: number) => void;
   /** A device was given this decision, or was refused at the edge for this reason before anybody was asked. */
   readonly decided: (decision: Decision | { readonly decision: 'REFUSED'; readonly why: string }) => void;
+  /** So many questions to the auth service are open now. */
+  readonly inFlight: (count: number) => void;
+  /** So many connections are open now, whatever they speak. */
+  readonly connectionsOpen: (count: number) => void;
+  /** A connection was closed before a byte of it was read. */
+  readonly connectionRefused: (why: ConnectionRefusal) => void;
   /** So many replicas of the auth service are usable now. */
   readonly replicasUsable: (count: number) => void;
   /** A question that one replica could not answer was asked at another one. */
@@ -61,7 +68,33 @@ export function gatewayMetrics(
     decided: (decision) => decisions.inc({ outcome: decision.decision, reason: reasonOf(decision) }),
     closed: (cause) => closed.inc({ cause }),
     ...replicaMetrics(registry),
+    ...limitMetrics(registry),
     ...watcherMetrics(registry, readings.monotonic),
+  };
+}
+
+function limitMetrics(registry: Registry): Pick<GatewayMetrics, 'inFlight' | 'connectionsOpen' | 'connectionRefused'> {
+  const registers = [registry];
+  const inFlight = new Gauge({
+    name: 'latchkey_gateway_decisions_in_flight',
+    help: 'Questions to the auth service that are open; at --max-decisions devices are told to come again',
+    registers,
+  });
+  const open = new Gauge({
+    name: 'latchkey_gateway_connections_open',
+    help: 'Connections that are open, also those that are no sessions yet',
+    registers,
+  });
+  const refused = new Counter({
+    name: 'latchkey_gateway_connections_refused_total',
+    help: 'Connections closed before a byte was read: BUSY (the process is late), TOTAL, SOURCE (too many of one source), RATE (too many new ones of one source)',
+    labelNames: ['cause'],
+    registers,
+  });
+  return {
+    inFlight: (count) => inFlight.set(count),
+    connectionsOpen: (count) => open.set(count),
+    connectionRefused: (cause) => refused.inc({ cause }),
   };
 }
 

@@ -39,7 +39,7 @@ async function fleet(deadlineMs = 2_000) {
   const metrics = gatewayMetrics(registry, { sessionsOpen: () => 0, monotonic: systemClock.monotonic });
   const auth = connectAuth({
     addresses: ports.map((port) => ({ host: '127.0.0.1', port })),
-    ...{ clock: systemClock, random: systemRandom, metrics, deadlineMs },
+    ...{ clock: systemClock, random: systemRandom, metrics, deadlineMs, maxInFlight: 100 },
     log: createLog({ service: 'test', level: 'error' }),
   });
   ends.push(() => auth.close());

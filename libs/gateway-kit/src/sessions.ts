@@ -4,9 +4,10 @@ import type { RecentClosings } from './recent-closings.ts';
 
 /**
  * Why a session was closed from this side: a change ended all sessions of the device or those of one credential, a check
- * after lost changes said so or could not be had, another link of the device took its place, or the grant's time ran out.
+ * after lost changes said so or could not be had, another link of the device took its place, or the grant's time ran out,
+ * or the gateway stops.
  */
-export type CloseCause = 'DEVICE' | 'CREDENTIAL' | 'CHECKED' | 'UNCHECKED' | 'REPLACED' | 'EXPIRED';
+export type CloseCause = 'DEVICE' | 'CREDENTIAL' | 'CHECKED' | 'UNCHECKED' | 'REPLACED' | 'EXPIRED' | 'STOPPING';
 
 /** A device's open link and the grant it rests on. */
 export type Session = {

@@ -1,3 +1,4 @@
+export { type Allowance, isLeft, spendOne } from './allowance.ts';
 export { assertNever } from './assert.ts';
 export { type Clock, systemClock } from './clock.ts';
 export {

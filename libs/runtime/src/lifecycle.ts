@@ -7,9 +7,11 @@ export type Running = {
   readonly ready: Readonly<Record<string, unknown>>;
   /** Stops taking in, ends what is under way, closes. */
   readonly stop: () => Promise<void>;
+  /** How much of its stop is waiting on purpose, milliseconds; it may take so much longer. */
+  readonly drainMs?: number;
 };
 
-/** How long a stop may take before the process ends all the same: a drained gateway needs less, a supervisor waits 30 s. */
+/** How long a stop may take, beyond its draining, before the process ends all the same; supervisors wait 30 s and more. */
 const STOP_DEADLINE_MS = 10_000;
 
 /**
@@ -37,8 +39,9 @@ function onStop(log: Log, running: Running): void {
     if (stopping) return;
     stopping = true;
     log.info({ signal }, 'stopping');
+    const deadlineMs = STOP_DEADLINE_MS + (running.drainMs ?? 0);
     // Not unref'd: a stop that hangs with nothing left to wait for would end as if it had succeeded.
-    setTimeout(() => fail(log, new Error(`not stopped within ${STOP_DEADLINE_MS} ms`)), STOP_DEADLINE_MS);
+    setTimeout(() => fail(log, new Error(`not stopped within ${deadlineMs} ms`)), deadlineMs);
     running.stop().then(
       () => {
         log.info({}, 'stopped');

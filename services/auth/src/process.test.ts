@@ -70,6 +70,7 @@ test('no secret, token or key lies in logs, metrics or the files of the store', 
   await clients.authenticate(attempt('no id!', wrong), 5_000).catch(() => undefined);
   await clients.devices.createDevice({ deviceId: 'x', primary: secretOf(`${refused}!`) }).catch(() => undefined);
   const metrics = await (await fetch(`${service.ready?.admin}/metrics`)).text();
+  expect(metrics).toContain('nodejs_eventloop_lag_p99_seconds');
   clients.channel.close();
   expect(await service.stop()).toBe(0);
   const seen = [service.log(), metrics, laidDown()].join('\n');

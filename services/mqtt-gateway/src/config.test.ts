@@ -31,8 +31,18 @@ test('what is not said has its default, and TLS is off', () => {
     mqtt: { host: '127.0.0.1', port: 1883 },
     ...{ mqtts: undefined, ws: undefined, wss: undefined, ingress: undefined, identity: undefined },
     auth: [{ host: '127.0.0.1', port: 7410 }],
-    maxConnections: 100_000,
+    limits: {
+      ...{ connections: 100_000, sourceConnections: 20_000, sourceRate: 1_000, decisions: 4_000 },
+      ...{ loopDelayMs: 500, drainMs: 5_000 },
+    },
     logLevel: 'info',
+  });
+});
+
+test('limits are set by flags', () => {
+  const flags = '--max-connections 9 --max-source-connections 8 --max-source-rate 7 --max-decisions 6';
+  expect(readConfig(`${flags} --max-loop-delay-ms 0 --drain-seconds 3`.split(' ')).limits).toEqual({
+    ...{ connections: 9, sourceConnections: 8, sourceRate: 7, decisions: 6, loopDelayMs: 0, drainMs: 3_000 },
   });
 });
 

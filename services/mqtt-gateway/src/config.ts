@@ -1,3 +1,4 @@
+import { type LimitFlags, type Limits, limitOptions, limitsOf } from '@latchkey/gateway-kit';
 import {
   type Address,
   addressesOption,
@@ -5,7 +6,6 @@ import {
   formatAddress,
   isLoopback,
   type LogLevel,
-  numberOption,
   requireLoopback,
   SettingsError,
   serviceCommand,
@@ -32,12 +32,13 @@ export type Config = {
   /** Undefined: the broker in this process. */
   readonly upstream: UpstreamConfig | undefined;
   readonly metrics: Address;
-  readonly maxConnections: number;
+  readonly limits: Limits;
   readonly logLevel: LogLevel;
 };
 
 type Flags = UpstreamFlags &
-  IngressFlags & {
+  IngressFlags &
+  LimitFlags & {
     mqtt: Address;
     mqtts: Address;
     ws?: Address;
@@ -46,7 +47,6 @@ type Flags = UpstreamFlags &
     tlsKey?: string;
     auth: readonly Address[];
     metrics: Address;
-    maxConnections: number;
     insecureListen: boolean;
     logLevel: LogLevel;
   };
@@ -87,18 +87,12 @@ export function readConfig(argv: readonly string[], upstreamPassword?: string): 
         'LATCHKEY_MQTT_METRICS',
       ),
     )
-    .addOption(
-      numberOption('--max-connections <n>', 'open connections of each listener', {
-        fallback: 100_000,
-        min: 1,
-        max: 10_000_000,
-      }).env('LATCHKEY_MAX_CONNECTIONS'),
-    )
     .option(
       '--insecure-listen',
       'allow metrics and an ingress that other machines can reach, and an auth service on another one',
       false,
     );
+  for (const option of limitOptions()) command.addOption(option);
   addIngressOptions(addUpstreamOptions(command)).parse(argv, { from: 'user' });
   const flags = command.opts<Flags>();
   const upstream = readUpstream(flags, upstreamPassword);
@@ -120,7 +114,7 @@ function fromFlags(flags: Flags, mqttsGiven: boolean): Omit<Config, 'upstream'> 
         'use a loopback address, or say --insecure-listen if the network itself is closed',
     );
   }
-  const { mqtt, mqtts, ws, wss, auth, metrics, maxConnections, logLevel } = flags;
+  const { mqtt, mqtts, ws, wss, auth, metrics, logLevel } = flags;
   const identity = tlsIdentity(flags, mqttsGiven);
   return {
     mqtt,
@@ -129,7 +123,8 @@ function fromFlags(flags: Flags, mqttsGiven: boolean): Omit<Config, 'upstream'> 
     wss,
     ingress: readIngress(flags, identity !== undefined),
     identity,
-    ...{ auth, metrics, maxConnections, logLevel },
+    ...{ auth, metrics, logLevel },
+    limits: limitsOf(flags),
   };
 }
 

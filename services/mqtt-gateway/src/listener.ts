@@ -4,7 +4,7 @@ import { createServer as createHttpsServer } from 'node:https';
 import { createServer, type Server, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { createServer as createTlsServer, TLSSocket, type TlsOptions, Server as TlsServer } from 'node:tls';
-import { listenOn } from '@latchkey/gateway-kit';
+import { type ConnectionLimits, limitConnections, listenOn } from '@latchkey/gateway-kit';
 import type { Address, Log } from '@latchkey/runtime';
 import {
   type Breach,
@@ -61,8 +61,8 @@ export type ListenerPlan = {
   readonly address: Address;
   readonly tls: boolean;
   readonly webSocket: boolean;
-  /** Open connections; what comes over it is closed at once. */
-  readonly maxConnections: number;
+  /** Who may connect. */
+  readonly connections: Pick<ConnectionLimits, 'enter'>;
   readonly accept: Door['accept'];
 };
 
@@ -72,8 +72,8 @@ export type Listeners = {
   readonly addresses: readonly Address[];
   /** Connections from now on get this certificate; those that are open keep theirs. */
   readonly renew: (identity: TlsIdentity) => void;
-  /** Takes no more connections, ends those that are open, and cuts off what is left after 3 s. */
-  readonly stop: () => Promise<void>;
+  /** Takes no more connections, waits for `drained`, ends those that are still open, and cuts off what is left after 3 s. */
+  readonly stop: (drained: () => Promise<void>) => Promise<void>;
 };
 
 type Accept = (stream: Duplex, socket: Socket) => void;
@@ -88,19 +88,19 @@ export async function openListeners(
   const connections = new Set<Socket>(); // those below TLS and WebSocket, which may still be in their handshake
   const servers: Server[] = [];
   const addresses: Address[] = [];
-  const stop = () => drain(servers, links, connections);
+  const stop: Listeners['stop'] = (drained) => drain({ servers, links, connections, drained });
   try {
     for (const plan of plans) {
       const server = serverOf(plan, identity, handOver(links, plan, log));
-      server.maxConnections = plan.maxConnections;
       server.on('connection', (socket: Socket) => track(connections, socket));
+      limitConnections(server, plan.connections);
       server.on('tlsClientError', (error) => log.debug({ err: error }, 'a TLS handshake failed'));
       addresses.push(await listenOn(server, plan.flag, plan.address));
       servers.push(server);
       server.on('error', (error) => log.error({ err: error, flag: plan.flag }, 'a listener failed'));
     }
   } catch (error) {
-    await stop();
+    await stop(() => Promise.resolve());
     throw error;
   }
   const renew = (renewed: TlsIdentity) => {
@@ -146,9 +146,17 @@ function handOver(links: Links, { accept }: ListenerPlan, log: Log): Accept {
   };
 }
 
+type Draining = {
+  readonly servers: readonly Server[];
+  readonly links: Links;
+  readonly connections: ReadonlySet<Socket>;
+  readonly drained: () => Promise<void>;
+};
+
 /** Ends links, so that what was written to them still goes out, and destroys the connections that do not end. */
-async function drain(servers: readonly Server[], links: Links, connections: ReadonlySet<Socket>): Promise<void> {
+async function drain({ servers, links, connections, drained }: Draining): Promise<void> {
   const closed = servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve())));
+  await drained();
   for (const [link, reins] of links) reins === undefined ? link.end() : reins.dismiss();
   const cut = setTimeout(() => {
     for (const connection of connections) connection.destroy();

@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process';
 import { createHmac } from 'node:crypto';
+import type { Limits } from '@latchkey/gateway-kit';
 import { granted, TableAuth } from '@latchkey/gateway-kit/testing';
 import { createLog, parseAddress } from '@latchkey/runtime';
 import { connect, type IClientOptions, type MqttClient } from 'mqtt';
@@ -11,6 +12,12 @@ import type { TlsIdentity } from './listener.ts';
 import { type Deadlines, startMqttGateway } from './wire.ts';
 
 const STAMP = '2025041401';
+
+/** Wide enough for any test that is not about them. */
+const LIMITS: Limits = {
+  ...{ connections: 1_000, sourceConnections: 1_000, sourceRate: 1_000, decisions: 1_000 },
+  ...{ loopDelayMs: 0, drainMs: 200 },
+};
 
 /** A gateway with an auth service of its own, for a test. */
 export type Bench = {
@@ -32,7 +39,7 @@ export async function startBench(
     readonly ingress?: IngressCredential;
     readonly absent?: boolean;
     readonly deadlines?: Deadlines;
-    readonly maxConnections?: number;
+    readonly limits?: Partial<Limits>;
     readonly upstream?: UpstreamConfig;
   } = {},
 ): Promise<Bench> {
@@ -43,13 +50,14 @@ export async function startBench(
   const free = { host: '127.0.0.1', port: 0 };
   const logged: string[] = [];
   const log = createLog({ service: 'test', level: 'debug', to: { write: (line) => void logged.push(line) } });
-  const { identity, maxConnections = 1000, upstream } = options;
+  const { identity, upstream } = options;
+  const limits = { ...LIMITS, ...options.limits };
   const withTls = identity && free;
   const ingress = options.ingress && { address: free, tls: false, credential: options.ingress };
   const listeners = { mqtt: free, mqtts: withTls, ws: free, wss: withTls, ingress, metrics: free };
   const config: Config = {
     ...{ ...listeners, identity, auth: [{ ...free, port: authPort }] },
-    ...{ upstream, maxConnections, logLevel: 'debug' },
+    ...{ upstream, limits, logLevel: 'debug' },
   };
   const gateway = await startMqttGateway(config, log, options.deadlines);
   const portOf = (name: string) => parseAddress(String(gateway.ready[name] ?? '0')).port;

@@ -1,13 +1,5 @@
-import {
-  ChangeWatcher,
-  connectAuth,
-  gatewayMetrics,
-  listenOn,
-  metricsListener,
-  RecentClosings,
-  SessionTable,
-} from '@latchkey/gateway-kit';
-import { systemClock, systemRandom } from '@latchkey/kernel';
+import { type ConnectionLimits, listenOn, openGateway } from '@latchkey/gateway-kit';
+import { systemClock } from '@latchkey/kernel';
 import { type Address, createRegistry, formatAddress, isLoopback, type Log, type Running } from '@latchkey/runtime';
 import { createAdmission } from './admit.ts';
 import type { Config } from './config.ts';
@@ -19,50 +11,31 @@ import { type ListenerPlan, type Listeners, openListeners } from './listener.ts'
 /** CONNECT must arrive within: a device sends it at once, and a slow network delays it by seconds. */
 const CONNECT_DEADLINE_MS = 10_000;
 
-const clock = systemClock;
-const random = systemRandom;
-
 /** What a test may shorten. */
 export type Deadlines = { readonly connectMs?: number; readonly decisionMs?: number; readonly upstreamMs?: number };
 
 /** Builds the MQTT gateway from top to bottom and starts it. Rejects with a SettingsError when the settings cannot be. */
 export async function startMqttGateway(config: Config, log: Log, deadlines: Deadlines = {}): Promise<Running> {
   const registry = createRegistry('mqtt-gateway');
-  const { monotonic } = clock;
-  const metrics = gatewayMetrics(registry, { sessionsOpen: () => sessions.size, monotonic });
-  const closings = new RecentClosings(monotonic);
-  const sessions = new SessionTable({ closings, metrics, log });
-  const { decisionMs } = deadlines;
-  const auth = connectAuth({
-    addresses: config.auth,
-    clock,
-    random,
-    metrics,
-    log,
-    ...(decisionMs === undefined ? {} : { deadlineMs: decisionMs }),
-  });
-  const watcher = new ChangeWatcher({ auth, sessions, closings, metrics, clock, random, log });
-  const admit = createAdmission({ auth, watcher, sessions, metrics, clock, log });
-  const connectMs = deadlines.connectMs ?? CONNECT_DEADLINE_MS;
+  const { limits } = config;
+  const { decisionMs, connectMs = CONNECT_DEADLINE_MS } = deadlines;
+  const gateway = openGateway({ registry, auth: config.auth, limits, log, decisionMs });
+  const { sessions, connections } = gateway;
+  const { monotonic } = systemClock;
+  const admit = createAdmission({ ...gateway, clock: systemClock, log });
   const { upstream, ingress } = config;
   const shared = { admit, registry, connectMs, monotonic, log };
   const doors: Embedded =
     upstream === undefined
       ? openEmbedded({ ...shared, sessions, credential: ingress?.credential })
       : { devices: openFrontDoor({ ...shared, upstream, upstreamMs: deadlines.upstreamMs }), ingress: undefined };
-  const probes = metricsListener(registry, () => watcher.placed);
-
-  watcher.start();
   const release = async () => {
-    watcher.stop();
-    auth.close();
-    probes.closeAllConnections();
-    probes.close();
+    gateway.close();
     await doors.devices.close();
   };
   try {
-    const probed = await listenOn(probes, '--metrics', config.metrics);
-    const plans = plansOf(config, doors);
+    const probed = await listenOn(gateway.probes, '--metrics', config.metrics);
+    const plans = plansOf(config, doors, connections);
     const identity = config.identity?.();
     const listeners = await openListeners(plans, { identity, log });
     const forget = onHangup(config, listeners, log);
@@ -73,9 +46,10 @@ export async function startMqttGateway(config: Config, log: Log, deadlines: Dead
         ...Object.fromEntries(open.map(([name, address]) => [name, address && formatAddress(address)])),
         metrics: formatAddress(probed),
       },
+      drainMs: limits.drainMs,
       stop: async () => {
         forget();
-        await listeners.stop();
+        await listeners.stop(gateway.drain);
         await release();
       },
     };
@@ -96,9 +70,13 @@ function warnOfPlain({ mqtt, ws }: Config, log: Log): void {
   );
 }
 
-function plansOf({ mqtt, mqtts, ws, wss, ingress, maxConnections }: Config, doors: Embedded): readonly ListenerPlan[] {
+function plansOf(
+  { mqtt, mqtts, ws, wss, ingress }: Config,
+  doors: Embedded,
+  connections: ConnectionLimits,
+): readonly ListenerPlan[] {
   const forDevices = (flag: string, address: Address | undefined, kind: { tls: boolean; webSocket: boolean }) =>
-    address === undefined ? [] : [{ flag, address, ...kind, maxConnections, accept: doors.devices.accept }];
+    address === undefined ? [] : [{ flag, address, ...kind, connections, accept: doors.devices.accept }];
   const atIngress =
     ingress === undefined || doors.ingress === undefined
       ? []
@@ -107,7 +85,7 @@ function plansOf({ mqtt, mqtts, ws, wss, ingress, maxConnections }: Config, door
             flag: '--ingress',
             address: ingress.address,
             ...{ tls: ingress.tls, webSocket: false },
-            maxConnections: MAX_INGRESS_LINKS,
+            connections: atMost(MAX_INGRESS_LINKS),
             accept: doors.ingress,
           },
         ];
@@ -118,6 +96,21 @@ function plansOf({ mqtt, mqtts, ws, wss, ingress, maxConnections }: Config, door
     ...forDevices('--wss', wss, { tls: true, webSocket: true }),
     ...atIngress,
   ];
+}
+
+/** Applications are no devices: theirs are counted apart. */
+function atMost(max: number): Pick<ConnectionLimits, 'enter'> {
+  let open = 0;
+  const leave = () => {
+    open--;
+  };
+  return {
+    enter: () => {
+      if (open >= max) return undefined;
+      open++;
+      return leave;
+    },
+  };
 }
 
 /** SIGHUP is the customary word for "read your files again". The returned function takes the listener away. */

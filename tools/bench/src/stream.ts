@@ -74,7 +74,7 @@ class Asker {
       monotonic: systemClock.monotonic,
     });
     this.#auth = connectAuth({
-      ...{ clock: systemClock, random: systemRandom, metrics },
+      ...{ clock: systemClock, random: systemRandom, metrics, maxInFlight: IN_FLIGHT },
       addresses: [parseAddress(address)],
       log: createLog({ service: 'bench', level: 'error' }),
     });

@@ -36,6 +36,8 @@ export function reasonOf(cause: CloseCause): number {
       return REASON.MAXIMUM_CONNECT_TIME;
     case 'UNCHECKED':
       return REASON.SERVER_BUSY;
+    case 'STOPPING':
+      return REASON.SERVER_SHUTTING_DOWN;
     case 'DEVICE':
     case 'CREDENTIAL':
     case 'CHECKED':
