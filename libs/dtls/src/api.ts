@@ -17,6 +17,13 @@ export type PskDerivation = {
   readonly ecdheSecret: Buffer;
 };
 
+/**
+ * Gives master secrets of 48 bytes: one, or two where a client may hold either of two keys; they are tried in turn. For
+ * an unknown identity give random ones, as many as for a known one: it then fails as a wrong key does. It may take its
+ * time; a rejection ends the handshake.
+ */
+export type DerivePsk = (derivation: PskDerivation, peer: Peer) => Promise<readonly Uint8Array[]>;
+
 /** A client that has shown its key; the handshake ends well if it is granted. */
 export type Attempt = {
   readonly peer: Peer;
@@ -29,6 +36,8 @@ export type Attempt = {
 export type PskProof = {
   readonly kind: 'PSK';
   readonly derivation: PskDerivation;
+  /** Which of `derive`'s master secrets it was. */
+  readonly candidate: number;
   /** Of all messages before the client's Finished. */
   readonly transcriptHash: Buffer;
   /** What the Finished said, 12 bytes. */
@@ -121,9 +130,8 @@ export type SessionHandlers = {
 
 /** What a server is made from. */
 export type DtlsServerOptions<Grant> = {
-  /** The master secret, 48 bytes, for clients with a pre-shared key. For an unknown identity give a random one: it
-   * fails as a wrong key does. Absent: no PSK suites. May take its time; a rejection ends the handshake. */
-  readonly derive?: (derivation: PskDerivation, peer: Peer) => Promise<Uint8Array>;
+  /** For clients with a pre-shared key. Absent: no PSK suites. */
+  readonly derive?: DerivePsk;
   /** For clients with certificates. Absent: no such suites. */
   readonly certificate?: ServerCertificate;
   /** Decides about a client that has shown its key, before the server's own Finished goes out. */

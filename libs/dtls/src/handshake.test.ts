@@ -1,7 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterEach, describe, expect, test } from 'vitest';
 import { ALERT } from './alerts.ts';
-import type { DtlsServerOptions } from './api.ts';
+import type { DerivePsk, DtlsServerOptions } from './api.ts';
 import { uint, vector } from './bytes.ts';
 import { EXTENSION } from './codes.ts';
 import { verifyData } from './key-schedule.ts';
@@ -72,9 +72,9 @@ describe('a pre-shared key', () => {
     const masters: Uint8Array[] = [];
     const server = await startServer({
       derive: async (derivation, peer) => {
-        const master = await derive(derivation, peer);
-        masters.push(Uint8Array.from(master));
-        return master;
+        const derived = await derive(derivation, peer);
+        masters.push(...derived.map((master) => Uint8Array.from(master)));
+        return derived;
       },
     });
     const client = await newClient(server, { suite: 'TLS_ECDHE_PSK_WITH_AES_128_CCM_8_SHA256' }).connect();
@@ -90,6 +90,33 @@ describe('a pre-shared key', () => {
     const proof = attempt?.proof as Extract<NonNullable<typeof attempt>['proof'], { kind: 'PSK' }>;
     const expected = verifyData('sha256', masters[0] ?? Buffer.alloc(0), 'client', proof.transcriptHash);
     expect(proof.verifyData).toEqual(expected);
+  });
+});
+
+describe('one of two keys', () => {
+  const [primary, secondary] = [Buffer.from('primary'), Buffer.from('secondary')];
+  const both: DerivePsk = async (derivation, peer) => {
+    const masters = [primary, secondary].map((key) => deriveFromKeys(async () => key)(derivation, peer));
+    return (await Promise.all(masters)).flat();
+  };
+  const suites = ['TLS_PSK_WITH_AES_128_CCM_8', 'TLS_ECDHE_PSK_WITH_CHACHA20_POLY1305_SHA256'];
+
+  describe.each(suites)('%s', (suite) => {
+    test.each([
+      [0, primary],
+      [1, secondary],
+    ])('either opens, and admit hears that it is %i', async (candidate, key) => {
+      const server = await startServer({ derive: both });
+      const client = await newClient(server, { suite, key, connectionId: Buffer.from('id') }).connect();
+      client.send('hello');
+      expect(await client.data()).toBe('echo hello');
+      expect(server.attempts[0]?.proof).toMatchObject({ candidate });
+    });
+
+    test('a third does not', async () => {
+      const server = await startServer({ derive: both });
+      expect(await refusal(server, { suite, key: Buffer.from('third') })).toBe(ALERT.DECRYPT_ERROR);
+    });
   });
 });
 
@@ -140,7 +167,8 @@ describe('who is refused', () => {
 
   const undecided: readonly [string, Partial<DtlsServerOptions<string>>][] = [
     ['derive rejects', { derive: () => Promise.reject(new Error('away')) }],
-    ['derive gives something else', { derive: async () => Buffer.alloc(47) }],
+    ['derive gives something else', { derive: async () => [Buffer.alloc(47)] }],
+    ['derive gives nothing', { derive: async () => [] }],
     ['admit rejects', { admit: () => Promise.reject(new Error('away')) }],
   ];
   test.each(undecided)('everybody while %s', async (_name, options) => {
@@ -268,7 +296,7 @@ describe('messages on their way', () => {
   });
 
   test('an answer that comes after the end is dropped', async () => {
-    let answer: (master: Uint8Array) => void = () => {};
+    let answer: (masters: readonly Uint8Array[]) => void = () => {};
     const server = await startServer({
       limits: { handshakeMs: 200 },
       derive: () =>
@@ -278,7 +306,7 @@ describe('messages on their way', () => {
     });
     const connecting = newClient(server, { retransmitMs: 10_000 }).connect();
     await until(() => server.failures.length === 1);
-    answer(Buffer.alloc(48));
+    answer([Buffer.alloc(48)]);
     await server.server.close();
     await expect(Promise.race([connecting, pause(50, 'nothing')])).resolves.toBe('nothing');
     expect(server.errors).toEqual([]);

@@ -1,12 +1,13 @@
 import { timingSafeEqual } from 'node:crypto';
 import { type AlertName, alertBody, FatalAlert } from './alerts.ts';
 import type { Attempt, DtlsServerOptions, Failure, FailureReason, Peer, PskDerivation, Verdict } from './api.ts';
-import { DecodeError, tryDecode } from './bytes.ts';
+import { DecodeError } from './bytes.ts';
 import { type ClientCertificate, checkPossession, readClientCertificate } from './client-certificate.ts';
 import type { ClientHello } from './client-hello.ts';
 import { readClientKeyExchange } from './client-key-exchange.ts';
 import { CONTENT, HANDSHAKE, RANDOM_BYTES } from './codes.ts';
-import { HANDSHAKE_HEADER_BYTES, type Message, readFragments } from './fragments.ts';
+import type { Message } from './fragments.ts';
+import { type Heard, Incoming } from './incoming.ts';
 import {
   MASTER_SECRET_BYTES,
   type MasterSeed,
@@ -19,8 +20,7 @@ import { type KeyShare, makeKeyShare } from './key-share.ts';
 import { type Limits, MAX_PLAINTEXT_BYTES } from './limits.ts';
 import { type Agreement, usesCertificate } from './negotiate.ts';
 import { Outgoing } from './outgoing.ts';
-import { epochKeys, sealedBytes } from './protection.ts';
-import { Reassembly } from './reassembly.ts';
+import { epochKeys } from './protection.ts';
 import { type ConnectionIds, RecordLayer } from './record-layer.ts';
 import type { WireRecord } from './records.ts';
 import { Retransmission } from './retransmission.ts';
@@ -78,14 +78,12 @@ const AWAITED: Readonly<Partial<Record<Step, number>>> = {
 /** A chain of eight certificates; or a ClientKeyExchange with the longest identity, and the Finished. */
 const MAX_MESSAGES_BYTES = { withCertificate: 16_384, withPsk: 1_024 } as const;
 
-/** Sealed records that wait for the keys: a Finished that came early, and what comes with it. */
-const MAX_EARLY_RECORDS = 4;
-
 /** After so many transmissions without an answer datagrams become small: the path may not carry more (RFC 6347 4.1.1.1). */
 const TRANSMISSIONS_BEFORE_SMALL = 3;
 const SMALL_PAYLOAD_BYTES = 548;
 
-const FINISHED_BYTES = HANDSHAKE_HEADER_BYTES + VERIFY_DATA_BYTES;
+/** A device has two credentials. */
+const MAX_MASTER_SECRETS = 2;
 
 /** The server's side of one handshake, from the hello with a good cookie to its own Finished (RFC 6347 4.2). */
 export class Handshake<Grant> {
@@ -95,17 +93,16 @@ export class Handshake<Grant> {
   readonly #events: HandshakeEvents<Grant>;
   readonly #randoms: Randoms;
   readonly #records: RecordLayer;
-  readonly #reassembly: Reassembly;
+  readonly #incoming: Incoming;
   readonly #outgoing: Outgoing;
   readonly #retransmission: Retransmission;
   readonly #transcript = new Transcript();
   readonly #keyShare: KeyShare | undefined;
   #step: Step;
   #deadline: NodeJS.Timeout | undefined;
-  #early: WireRecord[] = [];
   #certificate: ClientCertificate | undefined;
   #derivation: PskDerivation | undefined;
-  #master: Uint8Array | undefined;
+  #masters: readonly Buffer[] = [];
 
   constructor(settings: HandshakeSettings<Grant>, opening: Opening, events: HandshakeEvents<Grant>) {
     const { agreement, hello, message } = opening;
@@ -117,7 +114,12 @@ export class Handshake<Grant> {
     this.#randoms = { client: hello.random, server: Buffer.from(settings.random(RANDOM_BYTES)) };
     this.#records = new RecordLayer(opening.recordSequence, opening.ids);
     const maxBytes = hasCertificate ? MAX_MESSAGES_BYTES.withCertificate : MAX_MESSAGES_BYTES.withPsk;
-    this.#reassembly = new Reassembly(message.messageSequence + 1, maxBytes);
+    this.#incoming = new Incoming({
+      records: this.#records,
+      suite: agreement.suite,
+      nextSequence: message.messageSequence + 1,
+      maxBytes,
+    });
     const maxFragmentBytes = agreement.maxFragment?.bytes ?? MAX_PLAINTEXT_BYTES;
     const sizes = { payloadBytes: settings.limits.payloadBytes, maxFragmentBytes };
     // RFC 6347 4.2.2: a HelloVerifyRequest took the number of the first hello, so this flight has the second's.
@@ -164,12 +166,7 @@ export class Handshake<Grant> {
 
   /** Takes a record of the client's in. */
   receive(record: WireRecord): void {
-    if (this.#step === 'OVER' || record.epoch > 1) return;
-    if (record.epoch === 1 && this.#master === undefined) {
-      if (this.#early.length < MAX_EARLY_RECORDS) this.#early.push(record);
-      return;
-    }
-    this.#guard(() => (record.epoch === 0 ? this.#takePlain(record) : this.#takeSealed([record])));
+    if (this.#step !== 'OVER') this.#guard(() => this.#hear(this.#incoming.receive(record)));
   }
 
   /** Gives up, in silence. */
@@ -177,45 +174,17 @@ export class Handshake<Grant> {
     if (this.#step !== 'OVER') this.#fail(reason, 'given up here');
   }
 
-  /** Of epoch 0 only messages count: its alerts could be anybody's, and ChangeCipherSpec says nothing new. */
-  #takePlain(record: WireRecord): void {
-    if (record.type === CONTENT.HANDSHAKE) this.#takeFragments(record.fragment, 0);
-  }
-
-  #takeSealed(records: readonly WireRecord[]): void {
-    const opened = records.map((record) => this.#records.open(record));
-    for (const content of opened) {
-      if (content?.type === CONTENT.HANDSHAKE) this.#takeFragments(content.body, 1);
-      if (content?.type === CONTENT.ALERT) throw new FatalAlert('UNEXPECTED_MESSAGE', 'the client ended the handshake');
-    }
-    // A wrong key shows in that nothing opens, and that something was a Finished. All else is dropped (RFC 6347 4.1.2.7).
-    const isWrongKey = this.#step === 'FINISHED' && this.#derivation !== undefined;
-    if (isWrongKey && !opened.some(Boolean) && records.some((record) => this.#looksLikeFinished(record))) {
-      this.#fail('WRONG_KEY', 'the Finished does not open', 'DECRYPT_ERROR');
-    }
-  }
-
-  #looksLikeFinished({ type, fragment }: WireRecord): boolean {
-    const { suite } = this.#opening.agreement;
-    if (type === CONTENT.HANDSHAKE) return fragment.length === sealedBytes(suite, FINISHED_BYTES);
-    // With a connection id the content type is inside, and padding may follow it.
-    return type === CONTENT.TLS12_CID && fragment.length >= sealedBytes(suite, FINISHED_BYTES + 1);
-  }
-
-  #takeFragments(body: Buffer, epoch: 0 | 1): void {
-    const fragments = tryDecode(() => readFragments(body)) ?? [];
-    let isRepeated = false;
-    for (const fragment of fragments) {
-      if ((fragment.type === HANDSHAKE.FINISHED) !== (epoch === 1)) continue;
-      isRepeated = this.#reassembly.add(fragment, epoch) === 'OLD' || isRepeated;
-    }
-    if (isRepeated) this.#retransmission.nudge();
-    this.#advance();
+  #hear(heard: Heard): void {
+    if (heard === 'REPEATED') this.#retransmission.nudge();
+    const isWrongKey = heard === 'UNOPENED_FINISHED' && this.#step === 'FINISHED' && this.#derivation !== undefined;
+    if (isWrongKey) this.#fail('WRONG_KEY', 'the Finished does not open', 'DECRYPT_ERROR');
+    else if (heard === 'ALERT') this.#fail('PROTOCOL_ERROR', 'the client ended the handshake');
+    else this.#advance();
   }
 
   #advance(): void {
     for (let awaited = AWAITED[this.#step]; awaited !== undefined; awaited = AWAITED[this.#step]) {
-      const message = this.#reassembly.take();
+      const message = this.#incoming.take();
       if (message === undefined) return;
       if (message.type !== awaited) throw new FatalAlert('UNEXPECTED_MESSAGE', 'a message out of its turn');
       this.#take(message);
@@ -242,17 +211,16 @@ export class Handshake<Grant> {
     const ecdheSecret = this.#keyShare?.agree(publicKey) ?? Buffer.alloc(0);
     if (this.#certificate !== undefined) {
       this.#step = 'CERTIFICATE_VERIFY';
-      this.#useMaster(masterSecret(suite.prf, ecdheSecret, this.#seed()));
+      this.#useMasters([masterSecret(suite.prf, ecdheSecret, this.#seed())]);
       return;
     }
     this.#step = 'DERIVING';
     this.#retransmission.pause();
     this.#derivation = { identity, hash: suite.prf, seed: this.#seed(), ecdheSecret };
-    this.#ask(this.#settings.derive?.(this.#derivation, this.peer), (master) => {
-      if (master.length !== MASTER_SECRET_BYTES) throw new RangeError('a master secret has 48 bytes');
+    this.#ask(this.#settings.derive?.(this.#derivation, this.peer), (masters) => {
       this.#step = 'FINISHED';
       this.#retransmission.resume();
-      this.#useMaster(master);
+      this.#useMasters(checkMasters(masters));
     });
   }
 
@@ -265,12 +233,14 @@ export class Handshake<Grant> {
     return { kind: 'SESSION_HASH', bytes: this.#transcript.hash(agreement.suite.prf) };
   }
 
-  #useMaster(master: Uint8Array): void {
-    this.#master = master;
-    this.#records.useKeys(epochKeys(this.#opening.agreement.suite, master, this.#randoms));
-    const early = this.#early;
-    this.#early = [];
-    this.#takeSealed(early);
+  #useMasters(masters: readonly Buffer[]): void {
+    this.#masters = masters;
+    const { suite } = this.#opening.agreement;
+    this.#hear(this.#incoming.useKeys(masters.map((master) => epochKeys(suite, master, this.#randoms))));
+  }
+
+  get #master(): Buffer {
+    return this.#masters[this.#incoming.candidate] ?? Buffer.alloc(0);
   }
 
   #takeCertificateVerify(message: Message): void {
@@ -283,7 +253,7 @@ export class Handshake<Grant> {
   #takeFinished(message: Message): void {
     const { suite } = this.#opening.agreement;
     const transcriptHash = this.#transcript.hash(suite.prf);
-    const expected = verifyData(suite.prf, this.#master ?? Buffer.alloc(0), 'client', transcriptHash);
+    const expected = verifyData(suite.prf, this.#master, 'client', transcriptHash);
     if (message.body.length !== VERIFY_DATA_BYTES || !timingSafeEqual(message.body, expected)) {
       throw new FatalAlert('DECRYPT_ERROR', 'the Finished says something else');
     }
@@ -296,7 +266,8 @@ export class Handshake<Grant> {
 
   #proof(transcriptHash: Buffer, verify: Buffer): Attempt['proof'] {
     if (this.#derivation === undefined) return { kind: 'CERTIFICATE', chain: this.#certificate?.chain ?? [] };
-    return { kind: 'PSK', derivation: this.#derivation, transcriptHash, verifyData: verify };
+    const { candidate } = this.#incoming;
+    return { kind: 'PSK', derivation: this.#derivation, candidate, transcriptHash, verifyData: verify };
   }
 
   #answer(verdict: Verdict<Grant>): void {
@@ -305,7 +276,7 @@ export class Handshake<Grant> {
       return;
     }
     const { prf } = this.#opening.agreement.suite;
-    const body = verifyData(prf, this.#master ?? Buffer.alloc(0), 'server', this.#transcript.hash(prf));
+    const body = verifyData(prf, this.#master, 'server', this.#transcript.hash(prf));
     this.#end();
     this.#outgoing.changeCipherSpec();
     this.#outgoing.add(1, { type: HANDSHAKE.FINISHED, body });
@@ -350,9 +321,8 @@ export class Handshake<Grant> {
     this.#step = 'OVER';
     clearTimeout(this.#deadline);
     this.#retransmission.pause();
-    this.#early = [];
     // As far as JavaScript can forget: other copies wait for the collector.
-    this.#master?.fill(0);
+    for (const master of this.#masters) master.fill(0);
     this.#derivation?.ecdheSecret.fill(0);
   }
 
@@ -360,4 +330,13 @@ export class Handshake<Grant> {
     const payloadBytes = count < TRANSMISSIONS_BEFORE_SMALL ? undefined : SMALL_PAYLOAD_BYTES;
     for (const datagram of this.#outgoing.datagrams(payloadBytes)) this.#events.send(datagram);
   }
+}
+
+/** Copies, so that wiping them is nobody else's loss. */
+function checkMasters(masters: readonly Uint8Array[]): Buffer[] {
+  const isRight = masters.length > 0 && masters.length <= MAX_MASTER_SECRETS;
+  if (!isRight || masters.some(({ length }) => length !== MASTER_SECRET_BYTES)) {
+    throw new RangeError('derive gives one or two master secrets of 48 bytes');
+  }
+  return masters.map((master) => Buffer.from(master));
 }

@@ -2,6 +2,7 @@ export type {
   Attempt,
   CertificateProof,
   CloseReason,
+  DerivePsk,
   DtlsServerOptions,
   Failure,
   FailureReason,

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import type { DtlsServerOptions, Peer } from './api.ts';
+import type { DerivePsk, Peer } from './api.ts';
 import { masterSecret, pskPremaster } from './key-schedule.ts';
 
 /** The key of an identity, or undefined when there is none. */
@@ -9,10 +9,10 @@ export type FindKey = (identity: Buffer, peer: Peer) => Promise<Uint8Array | und
 const DECOY_BYTES = 32;
 
 /** A `derive` for servers that hold the keys themselves. An unknown identity costs and looks the same as a wrong key. */
-export function deriveFromKeys(findKey: FindKey): NonNullable<DtlsServerOptions<unknown>['derive']> {
+export function deriveFromKeys(findKey: FindKey): DerivePsk {
   return async ({ identity, hash, seed, ecdheSecret }, peer) => {
     const decoy = randomBytes(DECOY_BYTES);
     const key = (await findKey(identity, peer)) ?? decoy;
-    return masterSecret(hash, pskPremaster(key, ecdheSecret), seed);
+    return [masterSecret(hash, pskPremaster(key, ecdheSecret), seed)];
   };
 }

@@ -42,7 +42,12 @@ export class RecordLayer {
     return this.#forgeries;
   }
 
-  /** Gives the keys of epoch 1. */
+  /** Whether what the client seals must bear an id. */
+  get expectsConnectionId(): boolean {
+    return (this.#ids?.incoming.length ?? 0) > 0;
+  }
+
+  /** Gives the keys of epoch 1; others may follow until one has opened something. */
   useKeys(keys: EpochKeys): void {
     this.#keys = keys;
   }
@@ -86,8 +91,8 @@ export class RecordLayer {
 
   /** Where an id was negotiated, all sealed records must carry it, and else none (RFC 9146 3). */
   #hasRightForm(record: WireRecord): boolean {
-    const incoming = this.#ids?.incoming ?? NO_ID;
-    return (record.type === CONTENT.TLS12_CID) === incoming.length > 0 && record.connectionId.equals(incoming);
+    if ((record.type === CONTENT.TLS12_CID) !== this.expectsConnectionId) return false;
+    return record.connectionId.equals(this.#ids?.incoming ?? NO_ID);
   }
 }
 
