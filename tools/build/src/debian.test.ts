@@ -19,8 +19,10 @@ function addPrograms(...names: string[]): void {
 }
 
 const PAHO = '/usr/lib/python3/dist-packages/paho/mqtt/client.py';
-const ALL = `curl, redis-server, mosquitto_pub, mosquitto, rabbitmq-server, openssl, ${PAHO}`;
-const PACKAGES = 'curl redis-server mosquitto-clients mosquitto rabbitmq-server openssl python3-paho-mqtt';
+const SERVERS = 'curl, redis-server, mosquitto_pub, mosquitto, rabbitmq-server';
+const ALL = `${SERVERS}, openssl, gnutls-cli, coap-client-openssl, coap-client-gnutls, ${PAHO}`;
+const PACKAGES =
+  'curl redis-server mosquitto-clients mosquitto rabbitmq-server openssl gnutls-bin libcoap3-bin python3-paho-mqtt';
 
 describe('planInstall', () => {
   it('does nothing when every program is there', () => {
@@ -32,7 +34,15 @@ describe('planInstall', () => {
     addPrograms('apt-get', 'curl', 'redis-server');
     expect(planInstall({ search: folder, isRoot: true, root: folder })).toEqual({
       action: 'INSTALL',
-      packages: ['mosquitto-clients', 'mosquitto', 'rabbitmq-server', 'openssl', 'python3-paho-mqtt'],
+      packages: [
+        'mosquitto-clients',
+        'mosquitto',
+        'rabbitmq-server',
+        'openssl',
+        'gnutls-bin',
+        'libcoap3-bin',
+        'python3-paho-mqtt',
+      ],
     });
   });
 

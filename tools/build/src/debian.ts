@@ -10,6 +10,9 @@ export const PROGRAMS: Readonly<Record<string, string>> = {
   mosquitto: 'mosquitto',
   'rabbitmq-server': 'rabbitmq-server',
   openssl: 'openssl',
+  'gnutls-cli': 'gnutls-bin',
+  'coap-client-openssl': 'libcoap3-bin',
+  'coap-client-gnutls': 'libcoap3-bin',
   '/usr/lib/python3/dist-packages/paho/mqtt/client.py': 'python3-paho-mqtt',
 };
 
