@@ -30,6 +30,7 @@ export type TestClientOptions = {
   readonly tamper?: (datagrams: readonly Buffer[]) => readonly Buffer[];
   /** How long it waits before it sends its flight again. */
   readonly retransmitMs?: number;
+  readonly giveUpMs?: number;
   /** What it makes of its Finished. */
   readonly finished?: (body: Buffer) => Buffer;
   /** Shares another client's socket: a device that restarts on the same port. */
@@ -297,7 +298,7 @@ export class TestClient {
       const [alert] = this.alerts;
       if (alert !== undefined) throw new AlertReceived(alert);
       const now = performance.now();
-      if (now - start > GIVE_UP_MS) throw new Error('the server says nothing');
+      if (now - start > (this.#options.giveUpMs ?? GIVE_UP_MS)) throw new Error('the server says nothing');
       if (now - sentAt > retransmitMs) {
         sentAt = now;
         this.#resend?.();
