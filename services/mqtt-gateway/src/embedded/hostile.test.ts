@@ -6,7 +6,6 @@ import { until } from '../test-bench.ts';
 import { connectPacket, gone, Links } from '../test-links.ts';
 
 const links = new Links({ deadlines: { connectMs: 400 } });
-const PINGREQ = [0xc0, 0x00];
 const bystander = () => links.online('bystander', { protocolVersion: 4 });
 
 test('a CONNECT that does not come in time is cut', async () => {
@@ -45,37 +44,18 @@ test('a version to come is answered with code 1', async () => {
   await gone(tcp);
 });
 
-test('what comes behind CONNECT is bounded', async () => {
+test('too many packets behind CONNECT cut the connection before it is answered', async () => {
   links.bench.table.answer = () => new Promise<never>(() => undefined);
   const tcp = await links.socket();
-  tcp.write(generate(connectPacket('d', 4)));
-  tcp.write(Buffer.alloc(200, Buffer.from(PINGREQ)));
-  await gone(tcp);
-});
-
-test('a link that does not read its answers is not read from any further, and a newer one replaces it', async () => {
-  const deviceId = links.device();
-  const tcp = await links.socket();
-  tcp.pause();
-  tcp.write(generate(connectPacket(deviceId, 4)));
-  await until(async () => (await links.openSessions()) === 1);
-  const pings = Buffer.alloc(65_536, Buffer.from(PINGREQ));
-  // The kernel's buffers fill up both ways, and then nothing goes out any more.
-  const flood = setInterval(() => {
-    while (!tcp.writableNeedDrain) tcp.write(pings);
-  }, 10);
-  links.after(() => clearInterval(flood));
-  let before = -1;
-  await until(async () => {
-    const unsent = before;
-    before = tcp.bytesWritten - tcp.writableLength;
-    await new Promise((resolve) => setTimeout(resolve, 400));
-    return tcp.writableNeedDrain && unsent === before;
+  let answered = 0;
+  tcp.on('data', (chunk) => {
+    answered += chunk.length;
   });
-  const successor = await links.online(deviceId, { protocolVersion: 4 });
-  await successor.publishAsync(`$oc/devices/${deviceId}/up`, 'x', { qos: 1 });
-  expect(await links.openSessions()).toBe(1);
-}, 20_000);
+  tcp.write(generate(connectPacket('d', 4)));
+  tcp.write(Buffer.alloc(200, Buffer.from([0xc0, 0x00])));
+  await gone(tcp);
+  expect(answered).toBe(0);
+});
 
 /** Packets as a device of each version would send them, to be damaged. */
 function conversation(protocolVersion: 3 | 4 | 5): readonly Packet[] {
