@@ -11,6 +11,10 @@ import { Link, type LinkOptions, type Verdict } from './link.ts';
 import type { Drop } from './outbox.ts';
 import { REASON, reasonOf } from './reason.ts';
 import { Router } from './router.ts';
+import type { Pace } from './valve.ts';
+
+/** What the vendor allows a device (IoTDA, "Limitations"): 50 messages and 1 MB in a second. */
+const DEVICE_PACE: Pace = { messages: 50, bytes: 1_048_576 };
 
 /** What the embedded broker needs. */
 export type EmbeddedOptions = {
@@ -38,6 +42,7 @@ export function openEmbedded(options: EmbeddedOptions): Embedded {
       const link = new Link({
         ...common,
         stream,
+        pace: DEVICE_PACE,
         decide: (asking, connect) => decide(options, router, { link: asking, connect, socket }),
         publish: (message, from) => router.publish(message, from),
       });

@@ -18,7 +18,7 @@ const BAD_LOGIN: Connack = { mqtt3: 4, mqtt5: 0x86 };
 const BAD_METHOD: Connack = { mqtt3: 4, mqtt5: 0x8c };
 
 /** What an ingress needs. */
-export type IngressOptions = Omit<LinkOptions, 'stream' | 'decide' | 'publish'> & {
+export type IngressOptions = Omit<LinkOptions, 'stream' | 'decide' | 'publish' | 'pace'> & {
   readonly router: Router;
   readonly credential: IngressCredential;
 };
@@ -34,6 +34,7 @@ export function openIngress(options: IngressOptions): (stream: Duplex) => Reins 
     const link = new Link({
       ...rest,
       stream,
+      pace: undefined, // a gateway speaks for many devices
       publish: (message, from) => router.publish(message, from),
       decide: (_, { username, password, properties }): Promise<Verdict> => {
         const refuse = (answer: Connack) => Promise.resolve({ outcome: 'REFUSED', answer } as const);

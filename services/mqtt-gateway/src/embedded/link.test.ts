@@ -41,7 +41,7 @@ function link(stream: Duplex, more: Partial<LinkOptions> = {}): Link {
     publish: () => undefined,
     refused: () => undefined,
     dropped: () => undefined,
-    ...{ connectMs: 10_000, monotonic: () => 0, log, ...more },
+    ...{ connectMs: 10_000, pace: undefined, monotonic: () => 0, log, ...more },
   });
 }
 
@@ -131,4 +131,27 @@ test('silence of one and a half times the keepalive ends it', async () => {
   await until(() => said().includes('connack'));
   await until(() => stream.destroyed || stream.writableEnded);
   expect(said()).toEqual(['connack']);
+});
+
+test('more messages than its pace allows wait for the next second', async () => {
+  const stream = connection(true);
+  const published: string[] = [];
+  let nowMs = 0;
+  link(stream, {
+    pace: { messages: 2, bytes: 10_000 },
+    monotonic: () => nowMs,
+    publish: ({ payload }) => void published.push(String(payload)),
+  });
+  const message = (payload: string) =>
+    bytes({ cmd: 'publish', topic: 't', payload, qos: 0, dup: false, retain: false });
+  stream.push(bytes(connectPacket('d', 4)));
+  await until(() => said().includes('connack'));
+  for (const payload of ['1', '2', '3']) stream.push(message(payload));
+  await until(() => stream.isPaused());
+  nowMs = 1_000;
+  stream.push(message('4'));
+  expect(published).toEqual(['1', '2', '3']);
+  await until(() => published.length === 4);
+  stream.push(Buffer.concat([Buffer.from([0x30, 0xff, 0xff, 0x3f]), Buffer.alloc(10_000)]));
+  await until(() => stream.isPaused());
 });

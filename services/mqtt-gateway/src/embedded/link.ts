@@ -1,14 +1,16 @@
 import type { Duplex } from 'node:stream';
 import type { Log } from '@latchkey/runtime';
-import type { IConnackPacket, IConnectPacket, IPublishPacket, Packet } from 'mqtt-packet';
+import type { IConnectPacket, IPublishPacket, Packet } from 'mqtt-packet';
 import type { Connack } from '../answer.ts';
-import { type Breach, MAX_PACKET_BYTES } from '../packets.ts';
+import type { Breach } from '../packets.ts';
 import { encode, type Message, packetReader, type Reading, type Version } from './codec.ts';
+import { connackTo, OTHER_VERSION, type ProtocolRefusal, refusalOf } from './handshake.ts';
 import { type Drop, Outbox } from './outbox.ts';
 import { REASON } from './reason.ts';
 import { type Account, type Flaw, type Rights, readPublish, subscribe, unsubscribe } from './requests.ts';
 import type { Recipient } from './router.ts';
 import { Subscriptions } from './subscriptions.ts';
+import { type Pace, Valve } from './valve.ts';
 
 /** What was written to a link that ends has this long to leave, and its other end to close. */
 const GOODBYE_MS = 1_000;
@@ -19,9 +21,6 @@ const MAX_SUBSCRIPTIONS = 100;
 /** Packets, and bytes, that may come behind CONNECT while it is decided on: a client that does not wait sends a few. */
 const MAX_HELD = 64;
 const MAX_HELD_BYTES = 65_536;
-
-/** The refusal of a version that is none of the three. */
-const OTHER_VERSION = { mqtt3: 1, mqtt5: REASON.UNSUPPORTED_VERSION };
 
 /** The answer to a CONNECT: its rights, and what is to be done once the link is open; or why not. */
 export type Verdict =
@@ -38,6 +37,8 @@ export type LinkOptions = {
   readonly dropped: (why: Drop) => void;
   /** CONNECT must arrive within this time. */
   readonly connectMs: number;
+  /** Undefined: it may send as fast as it is read. */
+  readonly pace: Pace | undefined;
   readonly monotonic: () => number;
   readonly log: Log;
 };
@@ -47,6 +48,7 @@ type Open = Account & { readonly outbox: Outbox; readonly recipient: Recipient }
 /** One connection that speaks MQTT 3.1, 3.1.1 or 5, from its first byte to its last. No session outlives it. */
 export class Link {
   readonly #options: LinkOptions;
+  readonly #valve: Valve;
   readonly #read = packetReader();
   #state: 'NEW' | 'DECIDING' | 'OPEN' | 'CLOSED' = 'NEW';
   #version: Version = 4;
@@ -58,6 +60,7 @@ export class Link {
   constructor(options: LinkOptions) {
     this.#options = options;
     const { stream, connectMs } = options;
+    this.#valve = new Valve(stream, options.pace, options.monotonic);
     this.#silence = setTimeout(() => this.#cut('CONNECT came too late'), connectMs);
     stream.on('data', (chunk: Buffer) => this.#safely(() => this.#take(chunk)));
     stream.on('end', () => this.#finish());
@@ -86,21 +89,14 @@ export class Link {
     const { packets, failure } = this.#read(chunk);
     for (const packet of packets) this.#handle(packet);
     if (failure !== undefined) this.#unreadable(failure);
+    if (!this.isOpen) return;
     if (this.#state === 'DECIDING') this.#hold(chunk.length);
-    this.#heedBacklog();
+    this.#valve.passed(packets.filter(({ cmd }) => cmd === 'publish').length, chunk.length);
   }
 
   #hold(bytes: number): void {
     this.#heldBytes += bytes;
-    if (this.#heldBytes > MAX_HELD_BYTES) this.#options.stream.pause();
-  }
-
-  /** Reads no further while its own answers are not taken, or they would pile up. */
-  #heedBacklog(): void {
-    const { stream } = this.#options;
-    if (!stream.writableNeedDrain || stream.isPaused()) return;
-    stream.pause();
-    stream.once('drain', () => stream.resume());
+    if (this.#heldBytes > MAX_HELD_BYTES) this.#valve.shut('DECIDING');
   }
 
   #unreadable(failure: NonNullable<Reading['failure']>): void {
@@ -155,7 +151,7 @@ export class Link {
     this.#open = open;
     opened(open.recipient);
     for (const packet of this.#held.splice(0)) this.#handle(packet);
-    this.#options.stream.resume();
+    this.#valve.open('DECIDING');
   }
 
   #account({ properties }: IConnectPacket, rights: Rights): Open {
@@ -225,7 +221,7 @@ export class Link {
     else this.#write(answer);
   }
 
-  #refuse({ mqtt3, mqtt5 }: { readonly mqtt3: number; readonly mqtt5: number }): void {
+  #refuse({ mqtt3, mqtt5 }: ProtocolRefusal): void {
     const code = this.#version === 5 ? { reasonCode: mqtt5 } : { returnCode: mqtt3 };
     this.#write({ cmd: 'connack', sessionPresent: false, ...code });
     this.#finish();
@@ -240,7 +236,6 @@ export class Link {
     if (this.#state === 'CLOSED') return;
     this.#forget();
     const { stream } = this.#options;
-    stream.resume(); // what still comes is read and thrown away, so that the other end gets to read the goodbye
     stream.end();
     const cut = setTimeout(() => stream.destroy(), GOODBYE_MS);
     stream.once('close', () => clearTimeout(cut));
@@ -254,6 +249,7 @@ export class Link {
 
   #forget(): void {
     this.#state = 'CLOSED';
+    this.#valve.flush(); // the other end, stuck in its writing, might never read the goodbye
     this.#hush();
     this.#held = [];
   }
@@ -272,31 +268,4 @@ export class Link {
       this.#cut('it failed');
     }
   }
-}
-
-/** What the protocol itself refuses in a CONNECT, whoever sends it. */
-function refusalOf({ protocolVersion, properties }: IConnectPacket): { mqtt3: number; mqtt5: number } | undefined {
-  if (protocolVersion !== 5 || properties === undefined) return undefined;
-  const { authenticationMethod, authenticationData, receiveMaximum = 1, maximumPacketSize = 1 } = properties;
-  const alone = authenticationData !== undefined && authenticationMethod === undefined; // (3.1.2.11.10)
-  const sound = receiveMaximum > 0 && maximumPacketSize > 0; // (3.1.2.11.3, 3.1.2.11.4)
-  return sound && !alone ? undefined : { mqtt3: 2, mqtt5: REASON.PROTOCOL_ERROR };
-}
-
-/** CONNACK, which tells MQTT 5 what is not to be had here. A property that is left away has its default. */
-function connackTo({ protocolVersion, properties }: IConnectPacket): IConnackPacket {
-  if (protocolVersion !== 5) return { cmd: 'connack', sessionPresent: false, returnCode: 0 };
-  const asked = properties?.sessionExpiryInterval ?? 0;
-  return {
-    cmd: 'connack',
-    sessionPresent: false,
-    reasonCode: REASON.SUCCESS,
-    properties: {
-      ...(asked > 0 && { sessionExpiryInterval: 0 }), // [MQTT-3.2.2.3.2]
-      maximumQoS: 1,
-      retainAvailable: false,
-      maximumPacketSize: MAX_PACKET_BYTES,
-      sharedSubscriptionAvailable: false,
-    },
-  };
 }
