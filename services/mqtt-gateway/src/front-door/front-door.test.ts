@@ -1,9 +1,10 @@
 import { denied, granted } from '@latchkey/gateway-kit/testing';
 import { DenyReason } from '@latchkey/protocol/v1';
+import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { dial, login, until } from '../test-bench.ts';
 import { PASSWORD, setScene } from './test-scene.ts';
-import { ACCEPT, connectBytes, firstPacket, publishBytes, type Wire } from './test-upstream.ts';
+import { ACCEPT, connectBytes, device, firstPacket, publishBytes, type Wire } from './test-upstream.ts';
 
 const VERSIONS = [3, 4, 5] as const;
 
@@ -94,6 +95,29 @@ test('what is no CONNECT, or never becomes one, is cut without a word', async ()
   for (const each of [garbage, malformed, silent, slow]) expect(await each.closed).toHaveLength(0);
   expect(upstream.links).toHaveLength(0);
 });
+
+test('whatever comes in place of a CONNECT, nobody else notices', async () => {
+  const { bench, upstream, joined, figure } = scene();
+  const { near, far } = await joined('bystander');
+  upstream.answer(ACCEPT[4]);
+  const mutation = fc.record({ at: fc.nat(120), byte: fc.nat(255) });
+  const whole = fc.constantFrom(...VERSIONS.map((version) => connectBytes('mutant', version)));
+  const stream = fc.tuple(whole, fc.array(mutation, { minLength: 1, maxLength: 4 }), fc.uint8Array({ maxLength: 50 }));
+  await fc.assert(
+    fc.asyncProperty(stream, async ([packet, mutations, behind]) => {
+      const bytes = Buffer.concat([packet, behind]);
+      for (const { at, byte } of mutations) bytes[at % packet.length] = byte;
+      const mutant = await device(bench.mqtt);
+      mutant.socket.end(bytes);
+      await mutant.closed;
+    }),
+    { seed: 4, numRuns: 150 },
+  );
+  const before = far.received().length;
+  near.socket.write(publishBytes('$oc/devices/bystander/a', 'still here'));
+  await far.bytes(before + 1);
+  await until(async () => (await figure('latchkey_gateway_sessions_open')) === 1);
+}, 20_000);
 
 test('what comes behind CONNECT waits for CONNACK and then goes on, in order and whole', async () => {
   const { upstream, open } = scene();
