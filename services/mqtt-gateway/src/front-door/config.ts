@@ -2,10 +2,12 @@ import { Secret } from '@latchkey/kernel';
 import { type Address, formatAddress, isLoopback, parseAddress, SettingsError } from '@latchkey/runtime';
 import { type Command, Option } from 'commander';
 import { readFileOf } from '../files.ts';
-import type { UpstreamConfig, UpstreamTls } from './upstream.ts';
+import { secureContextOf, type UpstreamConfig, type UpstreamTls } from './upstream.ts';
 
 /** Bytes of a user name or a password that MQTT can carry behind two bytes of length. */
 const MAX_FIELD_BYTES = 65_535;
+
+const NO_FILES: UpstreamTls = { ca: undefined, identity: undefined };
 
 /** What of the command line is about the broker behind the gateway. */
 export type UpstreamFlags = {
@@ -68,7 +70,7 @@ export function readUpstream(flags: UpstreamFlags, passwordText: string | undefi
         'to it in clear: use mqtts://, or say --insecure-upstream if the network itself is closed',
     );
   }
-  return { address, tls: secure ? (tls ?? { ca: undefined, identity: undefined }) : undefined, username, password };
+  return { address, tls: secure ? secureContextOf(tls ?? NO_FILES) : undefined, username, password };
 }
 
 function readTls({ upstreamCa, upstreamCert, upstreamKey }: UpstreamFlags): UpstreamTls | undefined {

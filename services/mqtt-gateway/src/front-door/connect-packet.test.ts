@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { generate, type IConnectPacket, parser } from 'mqtt-packet';
 import { expect, test } from 'vitest';
-import { type ConnectReading, readConnect, rewriteConnect, type Version } from './connect-packet.ts';
+import type { Version } from '../embedded/codec.ts';
+import { type ConnectReading, readConnect, rewriteConnect } from './connect-packet.ts';
 
 const PROTOCOLS = [
   { version: 3, protocolId: 'MQIsdp' },

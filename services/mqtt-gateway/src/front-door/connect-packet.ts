@@ -1,8 +1,6 @@
+import type { Version } from '../embedded/codec.ts';
 import { CONNECT_BYTE } from '../packets.ts';
 import { Cursor, lengthened, Malformed, variableBytes } from './cursor.ts';
-
-/** The protocol level: 3 is MQTT 3.1, 4 is MQTT 3.1.1. */
-export type Version = 3 | 4 | 5;
 
 /** CONNECT, read as far as the gateway needs it; the rest lies in it as it came. */
 export type ConnectPacket = {

@@ -28,7 +28,7 @@ export type FrontDoorOptions = {
 
 /**
  * The door to a broker elsewhere: decides on CONNECT, sends it there under the gateway's login, and passes bytes from then
- * on (docs/adr/0018-front-door.md). Throws a SettingsError.
+ * on (docs/adr/0018-front-door.md).
  */
 export function openFrontDoor(options: FrontDoorOptions): Door {
   const { admit, connectMs, log } = options;

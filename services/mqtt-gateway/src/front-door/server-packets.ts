@@ -1,6 +1,6 @@
 import type { Connack } from '../answer.ts';
+import type { Version } from '../embedded/codec.ts';
 import { CONNACK_BYTE } from '../packets.ts';
-import type { Version } from './connect-packet.ts';
 import { Cursor, Malformed } from './cursor.ts';
 
 const DISCONNECT_BYTE = 0xe0;

@@ -10,7 +10,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { Secret } from '@latchkey/kernel';
 import { newAuthority, type Pair } from '../test-certificates.ts';
-import type { UpstreamConfig } from './upstream.ts';
+import { secureContextOf, type UpstreamConfig } from './upstream.ts';
 
 /** A broker that runs as docs/front-door.md says, on a free loopback port. */
 export type TestBroker = {
@@ -214,7 +214,7 @@ async function running(
   const identity = { cert: Buffer.from(pairs.gateway.cert), key: Buffer.from(pairs.gateway.key) };
   const upstream: UpstreamConfig = {
     address: { host: '127.0.0.1', port },
-    tls: secure ? { ca: Buffer.from(pairs.ca), identity } : undefined,
+    tls: secure ? secureContextOf({ ca: Buffer.from(pairs.ca), identity }) : undefined,
     username: 'latchkey',
     password: new Secret(GATEWAY_PASSWORD),
   };

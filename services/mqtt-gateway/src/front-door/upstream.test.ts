@@ -8,7 +8,7 @@ import { afterEach, beforeAll, expect, test } from 'vitest';
 import { type Authority, newAuthority, type Pair } from '../test-certificates.ts';
 import { type ConnectPacket, readConnect } from './connect-packet.ts';
 import { ACCEPT, connectBytes, firstPacket, wireOf } from './test-upstream.ts';
-import { type UpstreamConfig, upstreamOf } from './upstream.ts';
+import { secureContextOf, type UpstreamConfig, upstreamOf } from './upstream.ts';
 
 const ends: (() => unknown)[] = [];
 afterEach(async () => {
@@ -54,7 +54,7 @@ async function tlsBroker(pair: Pair, trusted: string) {
 
 function config(port: number, more: Partial<UpstreamConfig> = {}): UpstreamConfig {
   const identity = { cert: Buffer.from(gateway.cert), key: Buffer.from(gateway.key) };
-  const tls = { ca: Buffer.from(authority.cert), identity };
+  const tls = secureContextOf({ ca: Buffer.from(authority.cert), identity });
   return { address: { host: 'localhost', port }, tls, username: 'latchkey', password: undefined, ...more };
 }
 
@@ -90,7 +90,9 @@ test.each([
 
 test('a gateway without its certificate is not let in', async () => {
   const { port } = await tlsBroker(broker, authority.cert);
-  const answer = await greet(config(port, { tls: { ca: Buffer.from(authority.cert), identity: undefined } }));
+  const answer = await greet(
+    config(port, { tls: secureContextOf({ ca: Buffer.from(authority.cert), identity: undefined }) }),
+  );
   // In TLS 1.3 the client's side of the handshake is over before the server has judged it.
   expect(answer).toMatchObject({ failure: expect.stringMatching(/^(UNREACHABLE|NO_CONNACK)$/) });
 });
@@ -148,10 +150,16 @@ test('a user name for all, or the device id', async () => {
   }
 });
 
-test('files that hold no certificate and key are told by their flags', () => {
-  const identity = { cert: Buffer.from(gateway.cert), key: Buffer.from(broker.key) };
-  expect(() => upstreamOf(config(1, { tls: { ca: undefined, identity } }), 1)).toThrow(SettingsError);
-  expect(() => upstreamOf(config(1, { tls: { ca: undefined, identity } }), 1)).toThrow(
-    '--upstream-cert and --upstream-key',
-  );
-});
+test.each(['ca', 'identity'] as const)(
+  'files that hold no certificates and no fitting key are told by flag: %s',
+  (part) => {
+    const good = { ca: undefined, identity: { cert: Buffer.from(gateway.cert), key: Buffer.from(gateway.key) } };
+    const bad = {
+      ca: Buffer.from('-----BEGIN CERTIFICATE-----'),
+      identity: { ...good.identity, key: Buffer.from(broker.key) },
+    };
+    expect(() => secureContextOf(good)).not.toThrow();
+    expect(() => secureContextOf({ ...good, [part]: bad[part] })).toThrow(SettingsError);
+    expect(() => secureContextOf({ ...good, [part]: bad[part] })).toThrow('--upstream-cert and --upstream-key');
+  },
+);

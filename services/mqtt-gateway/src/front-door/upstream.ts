@@ -1,11 +1,13 @@
+import { X509Certificate } from 'node:crypto';
 import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { connect as connectTls, createSecureContext, type SecureContext } from 'node:tls';
 import type { DeviceId, Secret } from '@latchkey/kernel';
 import { type Address, SettingsError } from '@latchkey/runtime';
 import type { UpstreamFailure } from '../answer.ts';
+import type { Version } from '../embedded/codec.ts';
 import { CONNACK_BYTE } from '../packets.ts';
-import { type ConnectPacket, rewriteConnect, type Version } from './connect-packet.ts';
+import { type ConnectPacket, rewriteConnect } from './connect-packet.ts';
 import { openIntake } from './intake.ts';
 import { codeOfConnack } from './server-packets.ts';
 
@@ -30,7 +32,7 @@ export type UpstreamTls = {
 export type UpstreamConfig = {
   readonly address: Address;
   /** Undefined: plain TCP. */
-  readonly tls: UpstreamTls | undefined;
+  readonly tls: SecureContext | undefined;
   /** The same for all devices; undefined: the device id. */
   readonly username: string | undefined;
   readonly password: Secret | undefined;
@@ -51,7 +53,7 @@ export type Greet = (connect: ConnectPacket, deviceId: DeviceId, device: Duplex)
 /** How far a dialled link has come: TCP and TLS, CONNECT sent, or past its deadline. */
 type Stage = 'DIALLING' | 'ASKED' | 'LATE';
 
-/** Makes the way to the broker; `deadlineMs` runs from the dialling to CONNACK. Throws a SettingsError. */
+/** Makes the way to the broker; `deadlineMs` runs from the dialling to CONNACK. */
 export function upstreamOf(config: UpstreamConfig, deadlineMs: number): Greet {
   const dial = dialler(config);
   return async (connect, deviceId, device) => {
@@ -102,19 +104,20 @@ function loginOf({ username, password }: UpstreamConfig, deviceId: DeviceId) {
 /** Opens sockets to the broker; calls back when one is open, and with TLS not before the broker's certificate passed. */
 function dialler({ address, tls }: UpstreamConfig): (onOpen: () => void) => Socket {
   const { host, port } = address;
-  const secureContext = tls && contextOf(tls);
   return (onOpen) => {
     const socket =
-      secureContext === undefined
+      tls === undefined
         ? connectTcp({ host, port }, onOpen)
-        : connectTls({ host, port, secureContext, ...(isIP(host) === 0 && { servername: host }) }, onOpen);
+        : connectTls({ host, port, secureContext: tls, ...(isIP(host) === 0 && { servername: host }) }, onOpen);
     socket.setNoDelay(true);
     return socket.setKeepAlive(true, IDLE_BEFORE_PROBE_MS);
   };
 }
 
-function contextOf({ ca, identity }: UpstreamTls): SecureContext {
+/** What TLS towards the broker takes from the files. Throws a SettingsError when they do not fit. */
+export function secureContextOf({ ca, identity }: UpstreamTls): SecureContext {
   try {
+    if (ca !== undefined) new X509Certificate(ca); // OpenSSL takes a file without any, and then trusts nobody
     return createSecureContext({ minVersion: 'TLSv1.2', ...(ca && { ca }), ...identity });
   } catch (cause) {
     throw new SettingsError(
