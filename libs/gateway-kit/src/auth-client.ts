@@ -1,20 +1,24 @@
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { timestampMs } from '@bufbuild/protobuf/wkt';
 import { type ClientReadableStream, status } from '@grpc/grpc-js';
-import type { Clock, Random } from '@latchkey/kernel';
+import { type Clock, type Random, Secret } from '@latchkey/kernel';
 import {
   AuthenticateRequestSchema,
   type AuthenticateResponse,
   CheckSessionsRequestSchema,
+  type Denied,
   DenyReason,
+  type Granted,
+  MintTokenRequestSchema,
+  type MintTokenResponse,
   type SessionStanding,
   WatchChangesRequestSchema,
   type WatchChangesResponse,
 } from '@latchkey/protocol/v1';
 import type { Address, Log } from '@latchkey/runtime';
-import type { Decision, NoDecisionCause } from './decision.ts';
+import type { Decision, Denial, Grant, Minting, NoDecision, NoDecisionCause } from './decision.ts';
 import type { GatewayMetrics } from './metrics.ts';
-import { Replicas } from './replicas.ts';
+import { type Call, Replicas } from './replicas.ts';
 import { statusOf } from './status.ts';
 
 /** How long a decision may take: devices wait 5 to 10 s for an answer, and a store's failover is over within 2 s or not at all. */
@@ -35,6 +39,8 @@ export type SessionClaim = {
 export type AuthClient = {
   /** Asks for a decision. Never rejects: whatever goes wrong is `NONE`. */
   readonly authenticate: (attempt: Attempt) => Promise<Decision>;
+  /** Asks for a decision on a digest or a secret, and for an access token. Never rejects: whatever goes wrong is `NONE`. */
+  readonly mintToken: (attempt: Attempt) => Promise<Minting>;
   /**
    * Asks which sessions may stay, at most 1000, in their order; what is trusted is judged no older than the change at
    * `trustRevision`. Rejects with a ServiceError.
@@ -66,8 +72,16 @@ export type AuthClientOptions = {
 export function connectAuth(options: AuthClientOptions): AuthClient {
   const { deadlineMs = DECISION_DEADLINE_MS } = options;
   const replicas = new Replicas(options);
+  const ask = asker(replicas, options);
   return {
-    authenticate: authenticator(replicas, options),
+    authenticate: (attempt) => {
+      const request = create(AuthenticateRequestSchema, attempt);
+      return ask((replica, ms) => replica.authenticate(request, ms), readDecision);
+    },
+    mintToken: (attempt) => {
+      const request = create(MintTokenRequestSchema, { attempt });
+      return ask((replica, ms) => replica.mintToken(request, ms), readMinting);
+    },
     checkSessions: async (sessions, trustRevision) => {
       const request = create(CheckSessionsRequestSchema, { sessions: [...sessions], trustRevision });
       const { standings } = await replicas.ask(deadlineMs, (replica, ms) => replica.checkSessions(request, ms));
@@ -78,16 +92,18 @@ export function connectAuth(options: AuthClientOptions): AuthClient {
   };
 }
 
-function authenticator(replicas: Replicas, options: AuthClientOptions): AuthClient['authenticate'] {
+type Ask = <T, A>(call: Call<T>, read: (answer: T) => A) => Promise<A | NoDecision>;
+
+/** Asks the replicas and reads the answer; all questions share one bound. */
+function asker(replicas: Replicas, options: AuthClientOptions): Ask {
   const { clock, deadlineMs = DECISION_DEADLINE_MS, maxInFlight, metrics } = options;
   let inFlight = 0;
-  return async (attempt) => {
+  return async (call, read) => {
     if (inFlight >= maxInFlight) return { decision: 'NONE', cause: 'OVERLOADED' };
     const begun = clock.monotonic();
     metrics.inFlight(++inFlight);
     try {
-      const request = create(AuthenticateRequestSchema, attempt);
-      return readDecision(await replicas.ask(deadlineMs, (replica, ms) => replica.authenticate(request, ms)));
+      return read(await replicas.ask(deadlineMs, call));
     } catch (error) {
       return { decision: 'NONE', cause: causeOf(error) };
     } finally {
@@ -97,17 +113,30 @@ function authenticator(replicas: Replicas, options: AuthClientOptions): AuthClie
   };
 }
 
+const UNREADABLE = { decision: 'NONE', cause: 'UNREADABLE' } as const;
+
 function readDecision({ decision }: AuthenticateResponse): Decision {
-  if (decision.case === 'granted' && decision.value.credentialId !== '') {
-    const { credentialId, revision, expiresAt } = decision.value;
-    // A copy: what was read is a view of the whole message, which would live as long as the session.
-    const basis = Uint8Array.from(decision.value.basis);
-    return { decision: 'GRANTED', credentialId, revision, basis, expiresAtMs: expiresAt && timestampMs(expiresAt) };
-  }
-  if (decision.case === 'denied' && decision.value.reason !== DenyReason.UNSPECIFIED) {
-    return { decision: 'DENIED', reason: decision.value.reason };
-  }
-  return { decision: 'NONE', cause: 'UNREADABLE' };
+  if (decision.case === 'granted') return readGrant(decision.value) ?? UNREADABLE;
+  return (decision.case === 'denied' ? readDenial(decision.value) : undefined) ?? UNREADABLE;
+}
+
+function readMinting({ result }: MintTokenResponse): Minting {
+  if (result.case === 'denied') return readDenial(result.value) ?? UNREADABLE;
+  const { token = '', granted } = result.value ?? {};
+  const grant = granted && readGrant(granted);
+  return grant === undefined || token === '' ? UNREADABLE : { ...grant, token: new Secret(token) };
+}
+
+function readGrant(granted: Granted): Grant | undefined {
+  const { credentialId, revision, expiresAt } = granted;
+  if (credentialId === '') return undefined;
+  // A copy: what was read is a view of the whole message, which would live as long as the session.
+  const basis = Uint8Array.from(granted.basis);
+  return { decision: 'GRANTED', credentialId, revision, basis, expiresAtMs: expiresAt && timestampMs(expiresAt) };
+}
+
+function readDenial({ reason }: Denied): Denial | undefined {
+  return reason === DenyReason.UNSPECIFIED ? undefined : { decision: 'DENIED', reason };
 }
 
 function causeOf(error: unknown): NoDecisionCause {

@@ -1,3 +1,4 @@
+import type { Secret } from '@latchkey/kernel';
 import type { DenyReason } from '@latchkey/protocol/v1';
 
 /**
@@ -32,3 +33,6 @@ export type NoDecision = { readonly decision: 'NONE'; readonly cause: NoDecision
 
 /** The answer to one attempt. */
 export type Decision = Grant | Denial | NoDecision;
+
+/** The answer to one attempt that shall get an access token: a grant has it, and ends with it. */
+export type Minting = (Grant & { readonly token: Secret }) | Denial | NoDecision;

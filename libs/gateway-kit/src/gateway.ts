@@ -21,6 +21,8 @@ export type GatewayOptions = {
   readonly log: Log;
   /** How long a decision may take; a test may shorten it. */
   readonly decisionMs?: number | undefined;
+  /** What else must be so for `/readyz`. */
+  readonly ready?: () => boolean;
 };
 
 /** The inside of a gateway, whatever its devices speak. */
@@ -39,7 +41,8 @@ export type Gateway = {
 };
 
 /** Wires the inside of a gateway and follows the changes from now on. */
-export function openGateway({ registry, auth: addresses, limits, log, decisionMs }: GatewayOptions): Gateway {
+export function openGateway(options: GatewayOptions): Gateway {
+  const { registry, auth: addresses, limits, log, decisionMs, ready = () => true } = options;
   const { monotonic } = systemClock;
   const [clock, random] = [systemClock, systemRandom];
   const metrics = gatewayMetrics(registry, { sessionsOpen: () => sessions.size, monotonic });
@@ -53,7 +56,7 @@ export function openGateway({ registry, auth: addresses, limits, log, decisionMs
   });
   const watcher = new ChangeWatcher({ auth, sessions, closings, metrics, clock, random, log });
   let draining = false;
-  const probes = metricsListener(registry, () => watcher.placed && !draining);
+  const probes = metricsListener(registry, () => watcher.placed && !draining && ready());
   watcher.start();
   return {
     ...{ auth, watcher, sessions, metrics, connections, probes },

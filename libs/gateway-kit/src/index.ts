@@ -1,4 +1,5 @@
 export { type AuthClient, connectAuth } from './auth-client.ts';
+export { Backoff } from './backoff.ts';
 export type { ChangeWatcher } from './change-watcher.ts';
 export type { ConnectionLimits } from './connection-limits.ts';
 export type { Decision, Grant } from './decision.ts';

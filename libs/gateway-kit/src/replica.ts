@@ -25,7 +25,10 @@ const CHECK_INTERVAL_MS = 1_000;
 const CHECK_DEADLINE_MS = 2_000;
 
 const METHODS = AuthenticationService.method;
-type CheckSessions = UnaryMethod<typeof METHODS.checkSessions.input, typeof METHODS.checkSessions.output>;
+type Unary<M extends 'mintToken' | 'checkSessions'> = UnaryMethod<
+  (typeof METHODS)[M]['input'],
+  (typeof METHODS)[M]['output']
+>;
 
 /** What a replica is made of. */
 export type ReplicaOptions = {
@@ -44,7 +47,8 @@ export class Replica {
   readonly name: string;
   /** Asks with others in one message; call by call where the service knows no stream. */
   readonly authenticate: Ask;
-  readonly checkSessions: CheckSessions;
+  readonly mintToken: Unary<'mintToken'>;
+  readonly checkSessions: Unary<'checkSessions'>;
   /** Questions that it is asked at this moment. */
   inFlight = 0;
   readonly #client: Client;
@@ -75,6 +79,7 @@ export class Replica {
       monotonic: clock.monotonic,
     });
     this.authenticate = this.#questions.ask;
+    this.mintToken = unaryMethod(this.#client, METHODS.mintToken, clock.now);
     this.checkSessions = unaryMethod(this.#client, METHODS.checkSessions, clock.now);
     this.#check = healthCheck(this.#client, clock);
   }

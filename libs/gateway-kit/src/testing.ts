@@ -12,6 +12,7 @@ import {
   type CheckSessionsRequest,
   CheckSessionsResponseSchema,
   type DenyReason,
+  MintTokenResponseSchema,
   type SessionStanding,
   type WatchChangesRequest,
   type WatchChangesResponse,
@@ -21,6 +22,9 @@ import { addHealth, addService, type HealthSwitch, RpcError } from '@latchkey/rp
 
 /** What a table says of an attempt. */
 export type TableAnswer = MessageInitShape<typeof AuthenticateResponseSchema>;
+
+/** What a table says of an attempt that shall get a token. */
+export type TableMinting = MessageInitShape<typeof MintTokenResponseSchema>;
 
 type Asker = ServerDuplexStream<AuthenticateStreamRequest, AuthenticateStreamResponse>;
 type AnswerResult = { case: 'decision'; value: TableAnswer } | { case: 'noDecision'; value: number };
@@ -44,6 +48,10 @@ export function denied(reason: DenyReason): TableAnswer {
 export class TableAuth {
   /** Answers an attempt; throws what the caller is to get as an error. */
   answer: (attempt: AuthenticateRequest) => TableAnswer | Promise<TableAnswer> = () => {
+    throw new RpcError(status.INTERNAL, 'the test sets no answer');
+  };
+  /** Answers an attempt that shall get a token. */
+  mint: (attempt: AuthenticateRequest) => TableMinting | Promise<TableMinting> = () => {
     throw new RpcError(status.INTERNAL, 'the test sets no answer');
   };
   /** Answers CheckSessions; undefined: UNIMPLEMENTED. */
@@ -75,6 +83,10 @@ export class TableAuth {
       AuthenticationService,
       {
         authenticate: async (request) => create(AuthenticateResponseSchema, await this.answer(request)),
+        mintToken: async ({ attempt }) => {
+          if (attempt === undefined) throw new RpcError(status.INVALID_ARGUMENT, 'attempt: it is missing');
+          return create(MintTokenResponseSchema, await this.mint(attempt));
+        },
         authenticateStream: (call) => this.#answer(call),
         checkSessions: async (request) => {
           if (this.check === undefined) throw new RpcError(status.UNIMPLEMENTED, 'not served');

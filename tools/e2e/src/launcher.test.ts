@@ -35,6 +35,7 @@ describe('a launched system', () => {
     expect(launcher.ready).toEqual({
       event: 'ready',
       ...{ grpc: loopback, mqtt: loopback, mqtts: loopback, ingress: loopback },
+      https: expect.stringMatching(/^https:\/\/127\.0\.0\.1:[1-9]\d*$/),
       admin: expect.stringMatching(/^http:\/\/127\.0\.0\.1:[1-9]\d*$/),
       ...{ dataDir, token: join(dataDir, 'operator.token'), ingressCredential: join(dataDir, 'ingress.credential') },
     });
@@ -45,8 +46,8 @@ describe('a launched system', () => {
     const link = await dialIn(system.mqtt, right);
     const sockets = [system.launcher.pid, ...descendantsOf(system.launcher.pid)].flatMap(socketsOf);
     await link.close();
-    // Listeners: 2 of auth, 4 of the gateway; both ends of the gateway's call; the device's link.
-    expect(sockets.length).toBeGreaterThanOrEqual(9);
+    // Listeners: 2 of auth, 4 of MQTT, 2 of HTTPS; both ends of the gateways' calls, and of the way to the ingress; the device's link.
+    expect(sockets.length).toBeGreaterThanOrEqual(15);
     expect(sockets.filter(reachesOut)).toEqual([]);
   });
 
@@ -54,14 +55,14 @@ describe('a launched system', () => {
     await register(system, 'linked', 'first-secret');
     const link = await dialIn(system.mqtt, login('linked', 'first-secret'));
     const processes = descendantsOf(system.launcher.pid);
-    expect(processes).toHaveLength(2);
+    expect(processes).toHaveLength(3);
     expect(await system.stop()).toBe(0);
     await link.closed();
     expect(processes.filter(isRunning)).toEqual([]);
   });
 });
 
-test.concurrent.for(['--grpc', '--admin', '--mqtt', '--mqtts', '--ingress'])(
+test.concurrent.for(['--grpc', '--admin', '--mqtt', '--mqtts', '--ingress', '--https'])(
   'a taken port of %s is named, with exit code 2',
   async (flag, scope) => {
     const place = await placeFor(scope);

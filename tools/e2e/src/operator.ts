@@ -52,6 +52,23 @@ export async function resetPrimary(system: System, deviceId: string, secret: str
   return Number(revision);
 }
 
+/** Sets the secret of a slot. */
+export async function resetSecret(
+  system: System,
+  deviceId: string,
+  slot: 'PRIMARY' | 'SECONDARY',
+  secret: string,
+): Promise<void> {
+  const request = { deviceId, slot: `SLOT_${slot}`, secret: { value: secret } };
+  await write(system, 'CredentialService/ResetCredential', request);
+}
+
+/** Empties the primary slot. */
+export async function retirePrimary(system: System, deviceId: string): Promise<void> {
+  const request = { deviceIds: [deviceId], slot: 'SLOT_PRIMARY', execute: true };
+  await write(system, 'CredentialService/RetireCredential', request);
+}
+
 /** Freezes a device. */
 export async function freeze(system: System, deviceId: string): Promise<void> {
   await write(system, 'DeviceService/FreezeDevice', { deviceId });

@@ -6,6 +6,14 @@ export function descendantsOf(pid: number): number[] {
   return children.flatMap((child) => [child, ...descendantsOf(child)]);
 }
 
+/** Halts a process that another one has started, as if it hung, or lets it go on. Throws when there is none. */
+export function halt(starter: number, script: string, halts: boolean): void {
+  const isIt = (pid: number) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')[1]?.endsWith(script);
+  const pid = descendantsOf(starter).find(isIt);
+  if (pid === undefined) throw new Error(`${script} does not run`);
+  process.kill(pid, halts ? 'SIGSTOP' : 'SIGCONT');
+}
+
 /** Whether a process runs. */
 export function isRunning(pid: number): boolean {
   try {

@@ -6,7 +6,7 @@ import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { blocksOf, patternOf } from './readme-blocks.ts';
 
-// The examples of the README, as they stand there, against all services: only the two default ports are exchanged.
+// The examples of the README, as they stand there, against all services: only the default ports are exchanged.
 const PROJECT_DIR = resolve(import.meta.dirname, '../../..');
 const blocks = blocksOf(readFileSync(join(PROJECT_DIR, 'README.md'), 'utf8'), 'try-it');
 const START_DEADLINE_MS = 60_000;
@@ -19,7 +19,10 @@ let outputs: readonly string[];
 
 beforeAll(async () => {
   dataDir = await mkdtemp(join(tmpdir(), 'latchkey-readme-'));
-  const ports = ['--grpc', '--admin', '--mqtt', '--mqtts', '--ingress'].flatMap((flag) => [flag, '127.0.0.1:0']);
+  const ports = ['--grpc', '--admin', '--mqtt', '--mqtts', '--ingress', '--https'].flatMap((flag) => [
+    flag,
+    '127.0.0.1:0',
+  ]);
   launcher = spawn(join(PROJECT_DIR, 'dev'), ['start', '--json', '--data-dir', dataDir, ...ports], {
     stdio: ['ignore', 'pipe', 'ignore'],
   });
@@ -42,12 +45,14 @@ function runBlocks({
   admin,
   mqtt,
   ingress,
-}: Readonly<Record<'admin' | 'mqtt' | 'ingress', string>>): readonly string[] {
+  https,
+}: Readonly<Record<'admin' | 'mqtt' | 'ingress' | 'https', string>>): readonly string[] {
   const mark = '--- the next block ---';
   const commands = blocks.map((block) => `${block.commands}echo '${mark}'\n`).join('');
   const script = commands
     .replaceAll('-p 1883', `-p ${mqtt.split(':')[1]}`)
     .replaceAll('-p 1884', `-p ${ingress.split(':')[1]}`)
+    .replaceAll('localhost:8943', `localhost:${https.split(':').at(-1)}`)
     .replaceAll('http://127.0.0.1:7480', admin);
   const { stdout } = spawnSync('sh', ['-c', `set -eu; exec 2>&1\n${script}`], {
     cwd: PROJECT_DIR,

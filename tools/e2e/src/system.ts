@@ -11,6 +11,7 @@ export type System = {
   /** Ports on 127.0.0.1. */
   readonly mqtt: number;
   readonly mqtts: number;
+  readonly https: number;
   /** The last log lines of its processes. */
   readonly said: () => string;
 };
@@ -22,7 +23,20 @@ export type Launched = System & { readonly launcher: Program; readonly stop: () 
 export const LAUNCHER = 'tools/start/src/main.ts';
 
 const FREE = '127.0.0.1:0';
-const FREE_PORTS = ['--grpc', FREE, '--admin', FREE, '--mqtt', FREE, '--mqtts', FREE, '--ingress', FREE];
+const FREE_PORTS = [
+  '--grpc',
+  FREE,
+  '--admin',
+  FREE,
+  '--mqtt',
+  FREE,
+  '--mqtts',
+  FREE,
+  '--ingress',
+  FREE,
+  '--https',
+  FREE,
+];
 
 /** What the launcher is told to start on this place on free ports; later options win. */
 export function launcherArgs(place: Place, ...more: readonly string[]): string[] {
@@ -41,10 +55,10 @@ export function tryLaunch(args: readonly string[]): Promise<Program | Failure> {
 
 /** The system of a launcher that is ready. */
 export function asSystem(launcher: Program): Launched {
-  const { dataDir = '', admin = '', mqtt = '', mqtts = '' } = launcher.ready;
+  const { dataDir = '', admin = '', mqtt = '', mqtts = '', https = '' } = launcher.ready;
   return {
     ...{ dataDir, admin, launcher },
-    ...{ mqtt: portOf(mqtt), mqtts: portOf(mqtts) },
+    ...{ mqtt: portOf(mqtt), mqtts: portOf(mqtts), https: portOf(https) },
     said: launcher.said,
     stop: () => launcher.end('SIGINT'),
   };
@@ -69,6 +83,7 @@ export function systemOf(place: Place, auth: Program, gateway: Program): System 
     admin: auth.ready['admin'] ?? '',
     mqtt: portOf(gateway.ready['mqtt'] ?? ''),
     mqtts: 0,
+    https: 0,
     said: () => `auth:\n${auth.said()}\ngateway:\n${gateway.said()}`,
   };
 }

@@ -13,11 +13,13 @@ export type Endpoints = {
   readonly mqtts: string;
   /** `host:port` of MQTT for applications and other gateways. */
   readonly ingress: string;
-  /** Path of the file that holds what they log in with, `USER:PASSWORD`. */
+  /** URL of HTTPS. */
+  readonly https: string;
+  /** Path of the file that holds what applications log in with, `USER:PASSWORD`. */
   readonly ingressCredential: string;
   /** Path of the file that holds the operator's token. */
   readonly token: string;
-  /** Path of the data directory; the CA certificate to trust `mqtts` by is `tls/ca.pem` in it. */
+  /** Path of the data directory; the CA certificate to trust `mqtts` and `https` by is `tls/ca.pem` in it. */
   readonly dataDir: string;
 };
 

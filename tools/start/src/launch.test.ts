@@ -33,6 +33,12 @@ const MQTT = `${LIFE}
     ready({ ...listeners, metrics: '127.0.0.1:' + probes.address().port });
   });
 `;
+const HTTPS = `${LIFE}
+  const probes = createServer((_, answer) => answer.end());
+  probes.listen(0, '127.0.0.1', () => {
+    ready({ https: 'https://127.0.0.1:7006', metrics: '127.0.0.1:' + probes.address().port });
+  });
+`;
 
 let dir: string;
 let log: string;
@@ -47,15 +53,27 @@ beforeEach(async () => {
 });
 afterEach(() => rm(dir, { recursive: true }));
 
-async function run(options: { auth?: string; mqtt?: string; json?: boolean; onPrint?: () => void }): Promise<number> {
-  const scripts = { auth: join(dir, 'auth.mjs'), mqtt: join(dir, 'mqtt.mjs') };
+async function run(options: {
+  auth?: string;
+  mqtt?: string;
+  https?: string;
+  json?: boolean;
+  onPrint?: () => void;
+}): Promise<number> {
+  const scripts = { auth: join(dir, 'auth.mjs'), mqtt: join(dir, 'mqtt.mjs'), https: join(dir, 'https.mjs') };
   await writeFile(scripts.auth, options.auth ?? AUTH);
   await writeFile(scripts.mqtt, options.mqtt ?? MQTT);
+  await writeFile(scripts.https, options.https ?? HTTPS);
   const now = () => Date.now();
   return launch(
     {
       ...{ dataDir: join(dir, 'data'), json: options.json ?? false },
-      ...{ authArgs: ['--grpc', 'G'], mqttArgs: ['--mqtt', 'M'], commonArgs: ['--log-level', 'debug'] },
+      ...{
+        authArgs: ['--grpc', 'G'],
+        mqttArgs: ['--mqtt', 'M'],
+        httpsArgs: ['--https', 'H'],
+        commonArgs: ['--log-level', 'debug'],
+      },
     },
     {
       ...{ scripts, now, signals: { stop: stop.signal, kill: kill.signal } },
@@ -68,13 +86,16 @@ async function run(options: { auth?: string; mqtt?: string; json?: boolean; onPr
   );
 }
 
-test('both services get their arguments, the second the real address of the first', async () => {
+test('all services get their arguments, each the real addresses of those before it', async () => {
   expect(await run({})).toBe(0);
   const data = join(dir, 'data');
   expect(log).toContain(` auth  info  --data-dir ${data} --grpc G --log-level debug\n`);
-  const tls = `--tls-cert ${data}/tls/server.pem --tls-key ${data}/tls/server.key --metrics 127.0.0.1:0`;
-  const ingress = `--ingress-credential ${data}/ingress.credential`;
-  expect(log).toContain(` mqtt  info  --auth 127.0.0.1:7001 --mqtt M ${ingress} ${tls} --log-level debug\n`);
+  const tls = `--tls-cert ${data}/tls/server.pem --tls-key ${data}/tls/server.key`;
+  const all = `--auth 127.0.0.1:7001 ${tls} --log-level debug --metrics 127.0.0.1:0`;
+  const credential = `${data}/ingress.credential`;
+  expect(log).toContain(` mqtt  info  --mqtt M --ingress-credential ${credential} ${all}\n`);
+  const upstream = `--upstream mqtt://127.0.0.1:7005 --upstream-credential ${credential}`;
+  expect(log).toContain(` https info  --https H ${upstream} ${all}\n`);
 });
 
 test('with --json one line tells what listens, and the path of the token, not the token', async () => {
@@ -83,7 +104,11 @@ test('with --json one line tells what listens, and the path of the token, not th
   expect(JSON.parse(printed)).toEqual({
     ...{ event: 'ready', grpc: '127.0.0.1:7001', admin: 'http://127.0.0.1:7002', token: '/t/operator.token' },
     ...{ mqtt: '127.0.0.1:7003', mqtts: '127.0.0.1:7004', dataDir: join(dir, 'data') },
-    ...{ ingress: '127.0.0.1:7005', ingressCredential: join(dir, 'data/ingress.credential') },
+    ...{
+      ingress: '127.0.0.1:7005',
+      https: 'https://127.0.0.1:7006',
+      ingressCredential: join(dir, 'data/ingress.credential'),
+    },
   });
 });
 
@@ -109,10 +134,10 @@ test('without it the welcome comes when everything listens', async () => {
   expect(printed).toContain('Latchkey runs.');
 });
 
-test('a stop ends the gateway before the service it asks', async () => {
+test('a stop ends each service before those that it asks', async () => {
   expect(await run({})).toBe(0);
   const stops = [...log.matchAll(/(\w+) +info +stopped by (\w+)/g)].map(([, name, why]) => `${name} ${why}`);
-  expect(stops).toEqual(['mqtt SIGTERM', 'auth SIGTERM']);
+  expect(stops).toEqual(['https SIGTERM', 'mqtt SIGTERM', 'auth SIGTERM']);
 });
 
 test('while it runs the data directory tells the endpoints, to the owner alone', async () => {

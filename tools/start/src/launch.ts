@@ -2,18 +2,18 @@ import { SettingsError } from '@latchkey/runtime';
 import { developmentCertificates } from './certificates.ts';
 import { makeDataDir } from './data-dir.ts';
 import { type Endpoints, removeEndpoints, writeEndpoints } from './endpoints.ts';
-import { createFleet, describeEnding, type Fleet } from './fleet.ts';
+import { createFleet, describeEnding, type Fleet, type Service } from './fleet.ts';
 import { ingressCredential } from './ingress-credential.ts';
 import type { Log } from './log.ts';
 import { untilReady } from './readiness.ts';
 import { DEFAULT_DATA_DIR, type Settings } from './settings.ts';
 import type { StopSignals } from './signals.ts';
-import { welcome } from './welcome.ts';
+import { reachable, welcome } from './welcome.ts';
 
 /** What a launch is given from outside. */
 export type Outside = {
   /** Paths of the services' entry files. */
-  readonly scripts: { readonly auth: string; readonly mqtt: string };
+  readonly scripts: { readonly auth: string; readonly mqtt: string; readonly https: string };
   readonly log: Log;
   /** Writes to standard output. */
   readonly print: (text: string) => void;
@@ -63,22 +63,34 @@ async function bringUp(settings: Settings, outside: Outside, fleet: Fleet): Prom
     fields: ['grpc', 'admin', 'token'],
   });
   if (auth === undefined) return undefined;
-  const tlsArgs = ['--tls-cert', tls.certificate, '--tls-key', tls.key];
   const credential = await ingressCredential(dataDir);
-  const mqtt = await fleet.start({
+  const gatewayArgs = ['--auth', auth.grpc, '--tls-cert', tls.certificate, '--tls-key', tls.key, ...commonArgs];
+  const mqtt = await startGateway(fleet, {
     name: 'mqtt',
     script: outside.scripts.mqtt,
-    // Only the launcher reads them, so they take whatever port is free.
-    args: [
-      ...['--auth', auth.grpc, ...settings.mqttArgs, '--ingress-credential', credential, ...tlsArgs],
-      ...['--metrics', '127.0.0.1:0', ...commonArgs],
-    ],
-    fields: ['mqtt', 'mqtts', 'ingress', 'metrics'],
+    args: [...settings.mqttArgs, '--ingress-credential', credential, ...gatewayArgs],
+    fields: ['mqtt', 'mqtts', 'ingress'],
   });
   if (mqtt === undefined) return undefined;
-  const { metrics, ...listeners } = mqtt;
-  if (!(await untilReady('mqtt', metrics, fleet.over))) return undefined;
-  return { ...auth, ...listeners, ingressCredential: credential, dataDir };
+  const upstream = ['--upstream', `mqtt://${reachable(mqtt.ingress)}`, '--upstream-credential', credential];
+  const https = await startGateway(fleet, {
+    name: 'https',
+    script: outside.scripts.https,
+    args: [...settings.httpsArgs, ...upstream, ...gatewayArgs],
+    fields: ['https'],
+  });
+  if (https === undefined) return undefined;
+  return { ...auth, ...mqtt, ...https, ingressCredential: credential, dataDir };
+}
+
+/** Starts a gateway and waits until devices get in. */
+async function startGateway<Field extends string>(fleet: Fleet, service: Service<Field>) {
+  // Only the launcher reads its metrics, so they take whatever port is free.
+  const args = [...service.args, '--metrics', '127.0.0.1:0'];
+  const ready = await fleet.start<Field | 'metrics'>({ ...service, args, fields: [...service.fields, 'metrics'] });
+  if (ready === undefined) return undefined;
+  const { metrics, ...listeners } = ready;
+  return (await untilReady(service.name, metrics, fleet.over)) ? listeners : undefined;
 }
 
 function greeting(endpoints: Endpoints, settings: Settings): string {

@@ -18,6 +18,8 @@ export type Settings = {
   readonly authArgs: readonly string[];
   /** Arguments for the MQTT gateway, without those that only a running auth service can tell. */
   readonly mqttArgs: readonly string[];
+  /** Arguments for the HTTPS gateway, without those that only running services can tell. */
+  readonly httpsArgs: readonly string[];
   /** One JSON line instead of the welcome, logs as they are. */
   readonly json: boolean;
 };
@@ -30,6 +32,7 @@ type Options = {
   readonly mqtt: Address;
   readonly mqtts: Address;
   readonly ingress: Address;
+  readonly https: Address;
   readonly insecureListen?: true;
   readonly json?: true;
   readonly logLevel: string;
@@ -37,7 +40,7 @@ type Options = {
 
 /** Reads the command line. Ends the process after --help (code 0) and on a wrong option (code 2). */
 export function readSettings(argv: readonly string[]): Settings {
-  const command = serviceCommand('start', 'Runs the auth service and the MQTT gateway until Ctrl-C.')
+  const command = serviceCommand('start', 'Runs the auth service and the gateways until Ctrl-C.')
     .addOption(
       new Option('--data-dir <dir>', 'where records, keys and certificates lie; made when missing')
         .default(DEFAULT_DATA_DIR)
@@ -55,6 +58,7 @@ export function readSettings(argv: readonly string[]): Settings {
     .addOption(
       addressOption('--ingress <address>', 'listener for MQTT of applications and other gateways', '127.0.0.1:1884'),
     )
+    .addOption(addressOption('--https <address>', 'listener for HTTPS', '127.0.0.1:8943'))
     .option('--insecure-listen', 'let listeners without authenticated callers be reached from other machines')
     .option('--json', 'print one JSON line when everything listens, and logs as JSON lines')
     .addHelpText('after', '\nExit codes: 0 stopped as asked, 1 a service failed, 2 wrong settings.')
@@ -75,6 +79,7 @@ function toSettings(options: Options): Settings {
       ...['--mqtt', formatAddress(options.mqtt), '--mqtts', formatAddress(options.mqtts)],
       ...['--ingress', formatAddress(options.ingress)],
     ],
+    httpsArgs: ['--https', formatAddress(options.https)],
     json: options.json === true,
   };
 }

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { expect, test } from 'vitest';
-import { connectLine, createLine, shellQuote, welcome } from './welcome.ts';
+import { connectLine, createLine, reachable, shellQuote, welcome } from './welcome.ts';
 
 /** What sh makes of a command's words. */
 function words(line: string): string[] {
@@ -30,6 +30,14 @@ test('the line that connects a device survives the shell', () => {
   ]);
 });
 
+test.each([
+  ['0.0.0.0:1', '127.0.0.1:1'],
+  ['[::]:2', '[::1]:2'],
+  ['127.0.0.1:3', '127.0.0.1:3'],
+])('%s is reached at %s', (listener, address) => {
+  expect(reachable(listener)).toBe(address);
+});
+
 test.each(['plain/path', "it's", 'a b', '$HOME', '"', ''])('%j is one word of the shell', (text) => {
   expect(words(`x${shellQuote(text)}y`)).toEqual([`x${text}y`]);
 });
@@ -39,6 +47,7 @@ test('the welcome tells every address, the path of the token, and both lines', (
     ...{ grpc: '127.0.0.1:1', admin: 'http://127.0.0.1:2', mqtt: '127.0.0.1:3', mqtts: '127.0.0.1:4' },
     ...{
       ingress: '127.0.0.1:5',
+      https: 'https://127.0.0.1:6',
       ingressCredential: '/d/ingress.credential',
       token: '/d/operator.token',
       dataDir: '/d',

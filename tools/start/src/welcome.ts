@@ -1,6 +1,6 @@
 import { createHmac } from 'node:crypto';
 import { join } from 'node:path';
-import { type Address, parseAddress } from '@latchkey/runtime';
+import { type Address, formatAddress, parseAddress } from '@latchkey/runtime';
 import type { Endpoints } from './endpoints.ts';
 
 const DEMO_DEVICE = 'demo';
@@ -11,14 +11,21 @@ const DEMO_TIMESTAMP = '2026010100';
 /** A listener on every address is reached on this machine by its loopback address. */
 const WILDCARDS: Readonly<Record<string, string>> = { '0.0.0.0': '127.0.0.1', '::': '::1' };
 
+/** An address of a listener, `host:port`, as it is reached on this machine. */
+export function reachable(listener: string): string {
+  const { host, port } = parseAddress(listener);
+  return formatAddress({ host: WILDCARDS[host] ?? host, port });
+}
+
 /** What an operator reads when everything listens: the addresses, and two lines to copy into a shell. */
 export function welcome(endpoints: Endpoints, isDefaultDir: boolean): string {
-  const { grpc, admin, mqtt, mqtts, ingress, ingressCredential, token, dataDir } = endpoints;
+  const { grpc, admin, mqtt, mqtts, https, ingress, ingressCredential, token, dataDir } = endpoints;
   return `
 Latchkey runs.
 
   MQTT      ${mqtt}
   MQTTS     ${mqtts}, for clients that trust ${join(dataDir, 'tls/ca.pem')}
+  HTTPS     ${https}, the same
   ingress   ${ingress}, MQTT for applications, which log in with ${ingressCredential}
   gRPC      ${grpc}, for gateways
   admin     ${admin}, for operators

@@ -1,0 +1,58 @@
+import { parseDeviceId } from '@latchkey/kernel';
+import type { ReportKind } from './route.ts';
+
+/** Sub-devices that one report may carry (IoTDA API iot_06_v5_7011). */
+const MAX_SUB_DEVICES = 50;
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/** Reads JSON in UTF-8; undefined: it is none. */
+export function parseJson(body: Uint8Array): unknown {
+  try {
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether a body is a report of this kind (IoTDA API iot_06_v5_7009 to 7011). A message may be anything, even nothing. */
+export function isReport(kind: ReportKind, body: Uint8Array): boolean {
+  switch (kind) {
+    case 'MESSAGE':
+      return true;
+    case 'PROPERTIES':
+      return hasServices(parseJson(body));
+    case 'SUB_DEVICES':
+      return hasSubDevices(parseJson(body));
+  }
+}
+
+/** The fields of a JSON object; undefined: it is none. */
+export function fieldsOf(value: unknown): Fields | undefined {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Fields) : undefined;
+}
+
+function hasSubDevices(value: unknown): boolean {
+  const devices = fieldsOf(value)?.['devices'];
+  return isList(devices) && devices.length <= MAX_SUB_DEVICES && devices.every(isSubDevice);
+}
+
+function isSubDevice(value: unknown): boolean {
+  const deviceId = fieldsOf(value)?.['device_id'];
+  return typeof deviceId === 'string' && parseDeviceId(deviceId) !== undefined && hasServices(value);
+}
+
+function hasServices(value: unknown): boolean {
+  const services = fieldsOf(value)?.['services'];
+  return isList(services) && services.every(isService);
+}
+
+/** A malformed `event_time` is no error: the time of arrival counts instead. */
+function isService(value: unknown): boolean {
+  const fields = fieldsOf(value);
+  return typeof fields?.['service_id'] === 'string' && fieldsOf(fields['properties']) !== undefined;
+}
+
+function isList(value: unknown): value is readonly unknown[] {
+  return Array.isArray(value) && value.length > 0;
+}

@@ -1,0 +1,59 @@
+import { readFileSync, statSync } from 'node:fs';
+import { isLoopback, SettingsError } from '@latchkey/runtime';
+import type { UpstreamOptions } from './upstream.ts';
+
+/** Where reports go to, and as whom. */
+export type UpstreamSettings = Pick<UpstreamOptions, 'url' | 'username' | 'password' | 'ca'>;
+
+/** The options that say so. */
+export type UpstreamFlags = {
+  readonly upstream?: string;
+  readonly upstreamCredential?: string;
+  readonly upstreamCa?: string;
+  readonly insecureListen: boolean;
+};
+
+/** Bits of a file's mode that let others than its owner read or write it. */
+const OTHERS = 0o077;
+
+/** `mqtt://HOST:PORT`, without user, path and the rest: what a URL holds, others can read on the command line. */
+const PLACE = /^(mqtts?):\/\/(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):([0-9]{1,5})$/;
+
+/** One line `USER:PASSWORD`. */
+const CREDENTIAL = /^([^:\r\n]{1,256}):([^\r\n]{1,1024})\r?\n?$/;
+
+/** Reads where reports go to. Throws a SettingsError, which shows no password. */
+export function readUpstream({ upstream, upstreamCredential, upstreamCa, insecureListen }: UpstreamFlags) {
+  if (upstream === undefined || upstreamCredential === undefined)
+    throw new SettingsError('--upstream and --upstream-credential say where reports go to: both are needed');
+  const [, scheme, host = ''] = PLACE.exec(upstream) ?? [];
+  if (scheme === undefined) throw new SettingsError('--upstream: write mqtt://HOST:PORT or mqtts://HOST:PORT');
+  if (scheme === 'mqtt' && !insecureListen && !isLoopback(host.replaceAll(/[[\]]/g, ''))) {
+    throw new SettingsError(
+      `--upstream ${upstream} is on another machine, and its password would travel in clear: use mqtts://, or say ` +
+        '--insecure-listen if the network itself is closed',
+    );
+  }
+  const ca = upstreamCa === undefined ? undefined : readSetting('--upstream-ca', upstreamCa);
+  return { url: upstream, ca, ...readCredential(upstreamCredential) } satisfies UpstreamSettings;
+}
+
+function readCredential(path: string): Pick<UpstreamSettings, 'username' | 'password'> {
+  const text = readSetting('--upstream-credential', path).toString('utf8');
+  if ((statSync(path).mode & OTHERS) !== 0)
+    throw new SettingsError(`--upstream-credential ${path} can be read by others: chmod 600 it`);
+  const [, username, password] = CREDENTIAL.exec(text) ?? [];
+  if (username === undefined || password === undefined)
+    throw new SettingsError(`--upstream-credential ${path} does not hold one line USER:PASSWORD`);
+  return { username, password };
+}
+
+/** What the file of an option holds. Throws a SettingsError. */
+export function readSetting(flag: string, path: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error';
+    throw new SettingsError(`${flag} ${path} cannot be read (${code})`, { cause: error });
+  }
+}

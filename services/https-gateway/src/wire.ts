@@ -1,0 +1,105 @@
+import { createSecureContext } from 'node:tls';
+import { listenOn, openGateway } from '@latchkey/gateway-kit';
+import { systemClock, systemRandom } from '@latchkey/kernel';
+import { Counter, createRegistry, formatAddress, type Log, type Running, SettingsError } from '@latchkey/runtime';
+import { type Admit, createAdmission } from './admit.ts';
+import { BodyMemory } from './body.ts';
+import type { Config } from './config.ts';
+import { type ListenerOptions, openListeners } from './listener.ts';
+import { type RespondOptions, respond } from './respond.ts';
+import { openUpstream } from './upstream.ts';
+
+/** All headers must have arrived within: they fit in a packet or two. */
+const HEADERS_DEADLINE_MS = 10_000;
+
+/** A body must arrive within: a megabyte takes 30 s at 280 kbit/s. */
+const BODY_DEADLINE_MS = 30_000;
+
+/** Bodies that are being read or passed on: 128 of the longest, or very many of a usual size. */
+const MAX_BODIES_BYTES = 134_217_728;
+
+const clock = systemClock;
+const random = systemRandom;
+
+/** What a test may shorten. */
+export type Deadlines = {
+  readonly headersMs?: number;
+  readonly bodyMs?: number;
+  readonly bodiesBytes?: number;
+  readonly decisionMs?: number;
+  readonly publishMs?: number;
+};
+
+/** Builds the HTTPS gateway from top to bottom and starts it. Rejects with a SettingsError when the settings cannot be. */
+export async function startHttpsGateway(config: Config, log: Log, deadlines: Deadlines = {}): Promise<Running> {
+  checkIdentity(config);
+  const { headersMs = HEADERS_DEADLINE_MS, bodyMs = BODY_DEADLINE_MS, bodiesBytes = MAX_BODIES_BYTES } = deadlines;
+  const registry = createRegistry('https-gateway');
+  const { https, http, auth, limits } = config;
+  let isStopping = false;
+  const stopping = () => isStopping;
+  const upstream = openUpstream({ ...config.upstream, random, log, deadlineMs: deadlines.publishMs });
+  const ready = () => upstream.isConnected() && !isStopping;
+  const gateway = openGateway({ registry, auth, limits, log, decisionMs: deadlines.decisionMs, ready });
+  const memory = new BodyMemory(bodiesBytes);
+  const admit = createAdmission({ ...gateway, upstream, memory, clock, log, bodyMs });
+  const serve = server(admit, { random, stopping }, answerCounter(registry));
+  const release = async () => {
+    gateway.close();
+    await upstream.close();
+  };
+  try {
+    const probed = await listenOn(gateway.probes, '--metrics', config.metrics);
+    const { connections } = gateway;
+    const listeners = await openListeners({ https, http, connections, headersMs, serve, log });
+    return {
+      ready: {
+        ...(listeners.https && { https: `https://${formatAddress(listeners.https)}` }),
+        ...(listeners.http && { http: `http://${formatAddress(listeners.http)}` }),
+        metrics: formatAddress(probed),
+      },
+      drainMs: limits.drainMs,
+      stop: async () => {
+        isStopping = true;
+        await listeners.stop(limits.drainMs, gateway.drain);
+        await release();
+      },
+    };
+  } catch (error) {
+    await release();
+    throw error;
+  }
+}
+
+/** Admits and answers; what is still under way when its device hangs up is given up. */
+function server(admit: Admit, options: RespondOptions, count: (status: number) => void): ListenerOptions['serve'] {
+  return (request, response) => {
+    const gone = new AbortController();
+    response.once('close', () => gone.abort());
+    response.once('error', () => gone.abort());
+    void admit(request, gone.signal).then((outcome) => {
+      if (!gone.signal.aborted) count(respond(request, response, outcome, options));
+    });
+  };
+}
+
+function answerCounter(registry: ReturnType<typeof createRegistry>): (status: number) => void {
+  const answers = new Counter({
+    name: 'latchkey_https_answers_total',
+    help: 'Answers to devices, by status',
+    labelNames: ['status'],
+    registers: [registry],
+  });
+  return (status) => answers.inc({ status });
+}
+
+function checkIdentity({ https }: Config): void {
+  if (https === undefined) return;
+  try {
+    createSecureContext(https.identity);
+  } catch (error) {
+    throw new SettingsError('--tls-cert and --tls-key hold no certificate chain and the private key that fits it', {
+      cause: error,
+    });
+  }
+}
