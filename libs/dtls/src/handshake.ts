@@ -1,69 +1,24 @@
 import { timingSafeEqual } from 'node:crypto';
 import { type AlertName, alertBody, FatalAlert } from './alerts.ts';
-import type { Attempt, DtlsServerOptions, Failure, FailureReason, Peer, PskDerivation, Verdict } from './api.ts';
+import type { Attempt, FailureReason, Peer, PskDerivation, Verdict } from './api.ts';
 import { DecodeError } from './bytes.ts';
 import { type ClientCertificate, checkPossession, readClientCertificate } from './client-certificate.ts';
 import type { ClientHello } from './client-hello.ts';
 import { readClientKeyExchange } from './client-key-exchange.ts';
 import { CONTENT, HANDSHAKE, RANDOM_BYTES } from './codes.ts';
+import { Conversation } from './conversation.ts';
 import type { Message } from './fragments.ts';
+import type { HandshakeEvents, HandshakeSettings, Opening } from './handshake-parts.ts';
 import { type Heard, Incoming } from './incoming.ts';
-import {
-  MASTER_SECRET_BYTES,
-  type MasterSeed,
-  masterSecret,
-  type Randoms,
-  VERIFY_DATA_BYTES,
-  verifyData,
-} from './key-schedule.ts';
-import { type KeyShare, makeKeyShare } from './key-share.ts';
-import { type Limits, MAX_PLAINTEXT_BYTES } from './limits.ts';
-import { type Agreement, usesCertificate } from './negotiate.ts';
+import { VERIFY_DATA_BYTES } from './key-schedule.ts';
+import { MAX_PLAINTEXT_BYTES } from './limits.ts';
+import { usesCertificate } from './negotiate.ts';
 import { Outgoing } from './outgoing.ts';
-import { epochKeys } from './protection.ts';
-import { type ConnectionIds, RecordLayer } from './record-layer.ts';
+import type { EpochKeys } from './protection.ts';
+import { RecordLayer } from './record-layer.ts';
 import type { WireRecord } from './records.ts';
 import { Retransmission } from './retransmission.ts';
 import { serverFlight } from './server-messages.ts';
-import { Transcript } from './transcript.ts';
-
-/** What all handshakes of a server share. */
-export type HandshakeSettings<Grant> = Pick<
-  DtlsServerOptions<Grant>,
-  'derive' | 'certificate' | 'admit' | 'onError'
-> & {
-  readonly limits: Limits;
-  readonly clock: () => number;
-  readonly random: (size: number) => Uint8Array;
-};
-
-/** What one handshake begins with: a hello whose cookie was good. */
-export type Opening = {
-  readonly peer: Peer;
-  readonly hello: ClientHello;
-  /** The hello as it came, with its number. */
-  readonly message: Message;
-  readonly recordSequence: number;
-  readonly agreement: Agreement;
-  /** The ids, if they were agreed on. */
-  readonly ids: ConnectionIds | undefined;
-};
-
-/** What is heard of a handshake. After `established` or `failed` nothing more. */
-export type HandshakeEvents<Grant> = {
-  readonly send: (datagram: Buffer) => void;
-  /** The last flight is out. */
-  readonly established: (result: Established<Grant>) => void;
-  readonly failed: (failure: Failure) => void;
-};
-
-/** What a session is made from. */
-export type Established<Grant> = {
-  readonly grant: Grant;
-  readonly records: RecordLayer;
-  /** ChangeCipherSpec and Finished, for a client that has not heard them. */
-  readonly finalFlight: Outgoing;
-};
 
 /** What is waited for: a message of the client's, or an answer from outside. */
 type Step = 'CERTIFICATE' | 'KEY_EXCHANGE' | 'DERIVING' | 'CERTIFICATE_VERIFY' | 'FINISHED' | 'ADMITTING' | 'OVER';
@@ -82,27 +37,21 @@ const MAX_MESSAGES_BYTES = { withCertificate: 16_384, withPsk: 1_024 } as const;
 const TRANSMISSIONS_BEFORE_SMALL = 3;
 const SMALL_PAYLOAD_BYTES = 548;
 
-/** A device has two credentials. */
-const MAX_MASTER_SECRETS = 2;
-
 /** The server's side of one handshake, from the hello with a good cookie to its own Finished (RFC 6347 4.2). */
 export class Handshake<Grant> {
   readonly peer: Peer;
   readonly #settings: HandshakeSettings<Grant>;
   readonly #opening: Opening;
   readonly #events: HandshakeEvents<Grant>;
-  readonly #randoms: Randoms;
+  readonly #conversation: Conversation;
   readonly #records: RecordLayer;
   readonly #incoming: Incoming;
   readonly #outgoing: Outgoing;
   readonly #retransmission: Retransmission;
-  readonly #transcript = new Transcript();
-  readonly #keyShare: KeyShare | undefined;
   #step: Step;
   #deadline: NodeJS.Timeout | undefined;
   #certificate: ClientCertificate | undefined;
   #derivation: PskDerivation | undefined;
-  #masters: readonly Buffer[] = [];
 
   constructor(settings: HandshakeSettings<Grant>, opening: Opening, events: HandshakeEvents<Grant>) {
     const { agreement, hello, message } = opening;
@@ -111,7 +60,8 @@ export class Handshake<Grant> {
     this.#settings = settings;
     this.#opening = opening;
     this.#events = events;
-    this.#randoms = { client: hello.random, server: Buffer.from(settings.random(RANDOM_BYTES)) };
+    const randoms = { client: hello.random, server: Buffer.from(settings.random(RANDOM_BYTES)) };
+    this.#conversation = new Conversation(agreement, randoms);
     this.#records = new RecordLayer(opening.recordSequence, opening.ids);
     const maxBytes = hasCertificate ? MAX_MESSAGES_BYTES.withCertificate : MAX_MESSAGES_BYTES.withPsk;
     this.#incoming = new Incoming({
@@ -129,34 +79,19 @@ export class Handshake<Grant> {
       firstMs: settings.limits.retransmitMs,
       clock: settings.clock,
     });
-    this.#keyShare = agreement.group === undefined ? undefined : makeKeyShare(agreement.group);
     this.#step = hasCertificate ? 'CERTIFICATE' : 'KEY_EXCHANGE';
   }
 
   /** Sends the first flight. */
   start(): void {
-    const { agreement, hello, ids, message } = this.#opening;
-    this.#transcript.add(message);
-    const drafts = serverFlight({
-      agreement,
-      randoms: this.#randoms,
-      connectionId: ids?.incoming ?? Buffer.alloc(0),
-      keyShare: this.#keyShare,
-      certificate: this.#settings.certificate,
-      hasPointFormats: hello.hasPointFormats,
-      hasSecureRenegotiation: hello.hasSecureRenegotiation,
-    });
-    for (const draft of drafts) this.#transcript.add(this.#outgoing.add(0, draft));
-    this.#deadline = setTimeout(
-      () => this.#fail('TIMED_OUT', 'the client fell silent'),
-      this.#settings.limits.handshakeMs,
-    );
-    this.#retransmission.start();
+    const { handshakeMs } = this.#settings.limits;
+    this.#deadline = setTimeout(() => this.#fail('TIMED_OUT', 'the client fell silent'), handshakeMs);
+    this.#guard(() => this.#begin());
   }
 
   /** Whether this handshake answers that hello. */
   isFor(hello: ClientHello): boolean {
-    return hello.random.equals(this.#randoms.client);
+    return hello.random.equals(this.#conversation.randoms.client);
   }
 
   /** The client repeats its hello. */
@@ -171,7 +106,23 @@ export class Handshake<Grant> {
 
   /** Gives up, in silence. */
   abandon(reason: 'REPLACED' | 'SERVER_CLOSED'): void {
-    if (this.#step !== 'OVER') this.#fail(reason, 'given up here');
+    this.#fail(reason, 'given up here');
+  }
+
+  #begin(): void {
+    const { agreement, hello, ids, message } = this.#opening;
+    this.#conversation.add(message);
+    const drafts = serverFlight({
+      agreement,
+      randoms: this.#conversation.randoms,
+      connectionId: ids?.incoming ?? Buffer.alloc(0),
+      keyShare: this.#conversation.keyShare,
+      certificate: this.#settings.certificate,
+      hasPointFormats: hello.hasPointFormats,
+      hasSecureRenegotiation: hello.hasSecureRenegotiation,
+    });
+    for (const draft of drafts) this.#conversation.add(this.#outgoing.add(0, draft));
+    this.#retransmission.start();
   }
 
   #hear(heard: Heard): void {
@@ -200,67 +151,56 @@ export class Handshake<Grant> {
 
   #takeCertificate(message: Message): void {
     this.#certificate = readClientCertificate(message.body);
-    this.#transcript.add(message);
+    this.#conversation.add(message);
     this.#step = 'KEY_EXCHANGE';
   }
 
   #takeKeyExchange(message: Message): void {
     const { suite } = this.#opening.agreement;
     const { identity, publicKey } = readClientKeyExchange(message.body, suite.keyExchange);
-    this.#transcript.add(message);
-    const ecdheSecret = this.#keyShare?.agree(publicKey) ?? Buffer.alloc(0);
+    this.#conversation.add(message);
+    const ecdheSecret = this.#conversation.agree(publicKey);
     if (this.#certificate !== undefined) {
       this.#step = 'CERTIFICATE_VERIFY';
-      this.#useMasters([masterSecret(suite.prf, ecdheSecret, this.#seed())]);
+      this.#useKeys(this.#conversation.useMasters([this.#conversation.masterOf(ecdheSecret)]));
       return;
     }
     this.#step = 'DERIVING';
     this.#retransmission.pause();
-    this.#derivation = { identity, hash: suite.prf, seed: this.#seed(), ecdheSecret };
+    this.#derivation = { identity, hash: suite.prf, seed: this.#conversation.seed(), ecdheSecret };
     this.#ask(this.#settings.derive?.(this.#derivation, this.peer), (masters) => {
+      const keys = this.#conversation.useMasters(masters);
       this.#step = 'FINISHED';
       this.#retransmission.resume();
-      this.#useMasters(checkMasters(masters));
+      this.#useKeys(keys);
     });
   }
 
-  /** Called right behind the ClientKeyExchange, where the session hash ends (RFC 7627 3). */
-  #seed(): MasterSeed {
-    const { agreement } = this.#opening;
-    if (!agreement.hasExtendedMasterSecret) {
-      return { kind: 'RANDOMS', bytes: Buffer.concat([this.#randoms.client, this.#randoms.server]) };
-    }
-    return { kind: 'SESSION_HASH', bytes: this.#transcript.hash(agreement.suite.prf) };
-  }
-
-  #useMasters(masters: readonly Buffer[]): void {
-    this.#masters = masters;
-    const { suite } = this.#opening.agreement;
-    this.#hear(this.#incoming.useKeys(masters.map((master) => epochKeys(suite, master, this.#randoms))));
-  }
-
-  get #master(): Buffer {
-    return this.#masters[this.#incoming.candidate] ?? Buffer.alloc(0);
+  #useKeys(candidates: readonly EpochKeys[]): void {
+    this.#hear(this.#incoming.useKeys(candidates));
   }
 
   #takeCertificateVerify(message: Message): void {
     if (this.#certificate === undefined) throw new FatalAlert('UNEXPECTED_MESSAGE', 'a signature without certificate');
-    checkPossession(message.body, this.#certificate.key, this.#transcript.bytes());
-    this.#transcript.add(message);
+    checkPossession(message.body, this.#certificate.key, this.#conversation.messages());
+    this.#conversation.add(message);
     this.#step = 'FINISHED';
   }
 
   #takeFinished(message: Message): void {
-    const { suite } = this.#opening.agreement;
-    const transcriptHash = this.#transcript.hash(suite.prf);
-    const expected = verifyData(suite.prf, this.#master, 'client', transcriptHash);
+    const transcriptHash = this.#conversation.hash();
+    const expected = this.#conversation.verifyData('client', this.#incoming.candidate);
     if (message.body.length !== VERIFY_DATA_BYTES || !timingSafeEqual(message.body, expected)) {
       throw new FatalAlert('DECRYPT_ERROR', 'the Finished says something else');
     }
-    this.#transcript.add(message);
+    this.#conversation.add(message);
     this.#step = 'ADMITTING';
     this.#retransmission.pause();
-    const attempt = { peer: this.peer, suite: suite.name, proof: this.#proof(transcriptHash, message.body) };
+    const attempt = {
+      peer: this.peer,
+      suite: this.#opening.agreement.suite.name,
+      proof: this.#proof(transcriptHash, message.body),
+    };
     this.#ask(this.#settings.admit(attempt), (verdict) => this.#answer(verdict));
   }
 
@@ -275,8 +215,7 @@ export class Handshake<Grant> {
       this.#fail('REFUSED', 'admit refused', verdict.alert);
       return;
     }
-    const { prf } = this.#opening.agreement.suite;
-    const body = verifyData(prf, this.#master, 'server', this.#transcript.hash(prf));
+    const body = this.#conversation.verifyData('server', this.#incoming.candidate);
     this.#end();
     this.#outgoing.changeCipherSpec();
     this.#outgoing.add(1, { type: HANDSHAKE.FINISHED, body });
@@ -289,9 +228,7 @@ export class Handshake<Grant> {
     const answered = (answer: T) => {
       if (this.#step !== 'OVER') this.#guard(() => use(answer));
     };
-    const rejected = () => {
-      if (this.#step !== 'OVER') this.#fail('NO_DECISION', 'no answer was to be had', 'INTERNAL_ERROR');
-    };
+    const rejected = () => this.#fail('NO_DECISION', 'no answer was to be had', 'INTERNAL_ERROR');
     (question ?? Promise.reject(new Error('nobody to ask'))).then(answered, rejected);
   }
 
@@ -311,6 +248,7 @@ export class Handshake<Grant> {
 
   /** Alerts go out in clear: the client expects nothing sealed before the server's ChangeCipherSpec. */
   #fail(reason: FailureReason, message: string, alert?: AlertName): void {
+    if (this.#step === 'OVER') return;
     if (alert !== undefined) this.#events.send(this.#records.write(0, CONTENT.ALERT, alertBody(alert)));
     const identity = this.#derivation?.identity;
     this.#end();
@@ -321,8 +259,7 @@ export class Handshake<Grant> {
     this.#step = 'OVER';
     clearTimeout(this.#deadline);
     this.#retransmission.pause();
-    // As far as JavaScript can forget: other copies wait for the collector.
-    for (const master of this.#masters) master.fill(0);
+    this.#conversation.wipe();
     this.#derivation?.ecdheSecret.fill(0);
   }
 
@@ -330,13 +267,4 @@ export class Handshake<Grant> {
     const payloadBytes = count < TRANSMISSIONS_BEFORE_SMALL ? undefined : SMALL_PAYLOAD_BYTES;
     for (const datagram of this.#outgoing.datagrams(payloadBytes)) this.#events.send(datagram);
   }
-}
-
-/** Copies, so that wiping them is nobody else's loss. */
-function checkMasters(masters: readonly Uint8Array[]): Buffer[] {
-  const isRight = masters.length > 0 && masters.length <= MAX_MASTER_SECRETS;
-  if (!isRight || masters.some(({ length }) => length !== MASTER_SECRET_BYTES)) {
-    throw new RangeError('derive gives one or two master secrets of 48 bytes');
-  }
-  return masters.map((master) => Buffer.from(master));
 }

@@ -3,7 +3,7 @@ import type { CloseReason, Peer, Session, SessionHandlers } from './api.ts';
 import { tryDecode } from './bytes.ts';
 import { CONTENT, HANDSHAKE } from './codes.ts';
 import { readFragments } from './fragments.ts';
-import type { Established } from './handshake.ts';
+import type { Established } from './handshake-parts.ts';
 import type { Outgoing } from './outgoing.ts';
 import type { Opened, RecordLayer } from './record-layer.ts';
 import type { WireRecord } from './records.ts';

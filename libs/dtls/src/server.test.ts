@@ -100,6 +100,15 @@ describe('before the cookie came back', () => {
   });
 });
 
+test('a hello whose record leaves no numbers for the answer is dropped', async () => {
+  const server = await startServer();
+  const client = newClient(server);
+  client.sendRaw(recordOf(client.hello(Buffer.alloc(0), 0), 2 ** 48 - 1));
+  client.sendRaw(recordOf(client.hello(Buffer.alloc(0), 9), 0));
+  await until(() => server.server.counters.dropped === 2);
+  expect(client.datagrams).toEqual([]);
+});
+
 describe('a hello that comes again', () => {
   test('during its handshake: the flight is sent once more', async () => {
     const server = await startServer({ limits: { retransmitMs: 400 } });

@@ -6,7 +6,8 @@ import { type ClientHello, readClientHello } from './client-hello.ts';
 import { CONTENT, DTLS_1_0, DTLS_1_2, HANDSHAKE } from './codes.ts';
 import { Cookies } from './cookies.ts';
 import { type Fragment, type Message, readFragments, writeMessage } from './fragments.ts';
-import { type Established, Handshake, type Opening } from './handshake.ts';
+import { Handshake } from './handshake.ts';
+import type { Established, Opening } from './handshake-parts.ts';
 import { DEFAULT_LIMITS, type Limits, MAX_PLAINTEXT_BYTES } from './limits.ts';
 import { type Abilities, type Agreement, negotiate } from './negotiate.ts';
 import { OpenSession } from './open-session.ts';
@@ -16,7 +17,7 @@ import { readRecords, type WireRecord, writeRecord } from './records.ts';
 import { helloVerifyRequest } from './server-messages.ts';
 import { isFitKey } from './signatures.ts';
 import { SUITES, suitesNamed } from './suites.ts';
-import { type Address, listenUdp, type Transport } from './transport.ts';
+import { type Address, listenUdp, type Transport, type TransportEvents } from './transport.ts';
 
 /** What a server has done since its start. */
 export type Counters = {
@@ -39,6 +40,9 @@ const CONNECTION_ID_BYTES = 8;
 
 /** A client whose cookies keep getting too old numbers its hellos on; one with more has lost its way. */
 const MAX_HELLO_SEQUENCE = 8;
+
+/** The server numbers its records from the hello's on, and needs room for them. */
+const MAX_HELLO_RECORD_SEQUENCE = 2 ** 32;
 
 /** A DTLS 1.2 server on one UDP socket (RFC 6347). Made by `listenDtls`. */
 export class DtlsServer<Grant> {
@@ -85,9 +89,9 @@ export class DtlsServer<Grant> {
     return this.#transport.address;
   }
 
-  /** Binds the socket. Rejects when that fails. */
-  async listen(address: Address): Promise<void> {
-    this.#transport = await listenUdp(address, {
+  /** Takes a transport. Rejects when there is none to be had. */
+  async listen(open: (events: TransportEvents) => Promise<Transport>): Promise<void> {
+    this.#transport = await open({
       datagram: (datagram, from) => this.#guard(() => this.#takeDatagram(datagram, from)),
       error: (error) => this.#options.onError(error),
     });
@@ -275,7 +279,7 @@ export async function listenDtls<Grant>(
   address: Address,
 ): Promise<DtlsServer<Grant>> {
   const server = new DtlsServer(options);
-  await server.listen(address);
+  await server.listen((events) => listenUdp(address, events));
   return server;
 }
 
@@ -294,9 +298,10 @@ function isClientHello({ type, fragment }: WireRecord): boolean {
 }
 
 /** A hello must come in one piece: keeping parts of it would be state for anybody. */
-function wholeHello({ fragment }: WireRecord): Message | undefined {
+function wholeHello({ fragment, sequence }: WireRecord): Message | undefined {
   const [first, ...more] = tryDecode(() => readFragments(fragment)) ?? [];
   if (first === undefined || more.length > 0 || first.bytes.length !== first.length) return undefined;
+  if (sequence > MAX_HELLO_RECORD_SEQUENCE) return undefined;
   return first.messageSequence > MAX_HELLO_SEQUENCE ? undefined : messageOf(first);
 }
 

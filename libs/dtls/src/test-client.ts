@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { createSocket, type Socket } from 'node:dgram';
-import { setTimeout as pause } from 'node:timers/promises';
+import { setTimeout as pause, setImmediate as turned } from 'node:timers/promises';
 import { Reader, uint, vector } from './bytes.ts';
 import { CONTENT, DTLS_1_2, EXTENSION, HANDSHAKE } from './codes.ts';
 import { type Message, readFragments, splitMessage, writeMessage } from './fragments.ts';
 import { masterSecret, pskPremaster, recordKeys, verifyData } from './key-schedule.ts';
 import { makeKeyShare } from './key-share.ts';
+import type { Draft } from './outgoing.ts';
 import { protectorFor } from './protection.ts';
 import { Reassembly } from './reassembly.ts';
 import { RecordLayer } from './record-layer.ts';
@@ -31,11 +32,27 @@ export type TestClientOptions = {
   /** How long it waits before it sends its flight again. */
   readonly retransmitMs?: number;
   readonly giveUpMs?: number;
+  /** A network in memory instead of a socket. */
+  readonly network?: Network;
+  /** For suites with certificates: DER, leaf first, and what it sends between its key exchange and its Finished. */
+  readonly certificate?: { readonly chain: readonly Buffer[]; readonly verify: (messages: Buffer) => readonly Draft[] };
   /** What it makes of its Finished. */
   readonly finished?: (body: Buffer) => Buffer;
   /** Shares another client's socket: a device that restarts on the same port. */
   readonly socketOf?: TestClient;
 };
+
+/**
+ * A network that delivers at once: what is on its way has arrived after a few turns of the event loop, so a client there
+ * waits for turns and not for time.
+ */
+export type Network = { readonly join: (hear: (datagram: Buffer) => void) => Wire };
+
+/** A client's end of it. */
+export type Wire = { readonly send: (datagram: Buffer) => void; readonly leave: () => void };
+
+/** More turns than any lookup of a test takes. */
+const GIVE_UP_TURNS = 12;
 
 /** The server said no. */
 export class AlertReceived extends Error {
@@ -54,12 +71,13 @@ export function extension(type: number, content: Buffer): Buffer {
   return Buffer.concat([uint(2, type), vector(2, content)]);
 }
 
-/** A client for PSK suites that can be told to misbehave. It shares the codec with the server, interop tests do not. */
+/** A client that can be told to misbehave. It shares the codec with the server, interop tests do not. */
 export class TestClient {
   readonly suite: Suite;
   readonly #options: TestClientOptions;
   readonly #port: number;
-  #socket: Socket;
+  #socket: Socket | undefined;
+  readonly #wire: Wire | undefined;
   readonly #random = randomBytes(32);
   #records = new RecordLayer(0);
   #reassembly = new Reassembly(0, 100_000);
@@ -79,36 +97,40 @@ export class TestClient {
     this.suite = suite;
     this.#port = port;
     this.#options = options;
-    this.#socket = options.socketOf?.socket ?? this.#open();
-    if (options.socketOf !== undefined) this.#listen(this.#socket);
+    this.#wire = options.network?.join((datagram) => this.#hear(datagram));
+    if (this.#wire === undefined) this.#socket = options.socketOf?.socket ?? this.#open();
+    if (options.socketOf !== undefined) this.listenAgain();
   }
 
   get socket(): Socket {
+    if (this.#socket === undefined) throw new Error('in memory there is no socket');
     return this.#socket;
   }
 
   get localPort(): number {
-    return this.#socket.address().port;
+    return this.socket.address().port;
   }
 
   /** Goes on from a new port, as behind a NAT that forgot. */
   rebind(): void {
-    this.#socket.close();
+    this.socket.close();
     this.#socket = this.#open();
   }
 
   /** Takes a shared socket back. */
   listenAgain(): void {
-    this.#listen(this.#socket);
+    this.#listen(this.socket);
   }
 
   close(): void {
-    this.#socket.close();
+    this.#socket?.close();
+    this.#wire?.leave();
   }
 
   /** Sends bytes as they are. */
   sendRaw(datagram: Buffer): void {
-    this.#socket.send(datagram, this.#port, '127.0.0.1');
+    if (this.#wire === undefined) this.socket.send(datagram, this.#port, '127.0.0.1');
+    else this.#wire.send(datagram);
   }
 
   /** A sealed record of application data. */
@@ -174,10 +196,11 @@ export class TestClient {
     const { random, connectionId } = readServerHello(serverHello.body);
     const keyShare = await this.#serverKey();
     this.#transcript.add(await this.#message(HANDSHAKE.SERVER_HELLO_DONE));
-    const identity = vector(2, Buffer.from(this.#options.identity ?? IDENTITY));
-    const body = keyShare === undefined ? identity : Buffer.concat([identity, vector(1, keyShare.publicKey)]);
-    const exchange = this.#number({ type: HANDSHAKE.CLIENT_KEY_EXCHANGE, body });
-    const premaster = pskPremaster(this.#options.key ?? KEY, keyShare?.secret ?? Buffer.alloc(0));
+    const certificate = this.#certificate();
+    const exchange = this.#number(this.#keyExchange(keyShare?.publicKey));
+    const ecdheSecret = keyShare?.secret ?? Buffer.alloc(0);
+    const isPsk = this.#options.certificate === undefined;
+    const premaster = isPsk ? pskPremaster(this.#options.key ?? KEY, ecdheSecret) : ecdheSecret;
     const randoms = { client: this.#random, server: random };
     const master = masterSecret(this.suite.prf, premaster, this.#seed(randoms));
     const keys = recordKeys(this.suite, master, randoms);
@@ -185,10 +208,12 @@ export class TestClient {
       read: protectorFor(this.suite, keys.server),
       write: protectorFor(this.suite, keys.client),
     });
+    const verify = this.#options.certificate?.verify(this.#transcript.bytes()).map((draft) => this.#number(draft));
+    const clear = [...certificate, exchange, ...(verify ?? [])];
     const finished = verifyData(this.suite.prf, master, 'client', this.#transcript.hash(this.suite.prf));
     const message = this.#number({ type: HANDSHAKE.FINISHED, body: this.#options.finished?.(finished) ?? finished });
     const flight = () => [
-      ...this.#fragments(exchange, 0),
+      ...clear.flatMap((one) => this.#fragments(one, 0)),
       this.#records.write(0, CONTENT.CHANGE_CIPHER_SPEC, uint(1, 1)),
       ...this.#fragments(message, 1),
     ];
@@ -210,10 +235,12 @@ export class TestClient {
 
   #listen(socket: Socket): void {
     socket.removeAllListeners('message');
-    socket.on('message', (datagram) => {
-      this.datagrams.push(datagram);
-      for (const record of readRecords(datagram, this.#options.connectionId?.length ?? 0)) this.#take(record);
-    });
+    socket.on('message', (datagram) => this.#hear(datagram));
+  }
+
+  #hear(datagram: Buffer): void {
+    this.datagrams.push(datagram);
+    for (const record of readRecords(datagram, this.#options.connectionId?.length ?? 0)) this.#take(record);
   }
 
   #seed(randoms: { readonly client: Buffer; readonly server: Buffer }) {
@@ -225,13 +252,30 @@ export class TestClient {
 
   async #serverKey(): Promise<{ readonly publicKey: Buffer; readonly secret: Buffer } | undefined> {
     if (this.suite.keyExchange === 'PSK') return undefined;
+    const hasCertificate = this.#options.certificate !== undefined;
+    if (hasCertificate) this.#transcript.add(await this.#message(HANDSHAKE.CERTIFICATE));
     const message = await this.#message(HANDSHAKE.SERVER_KEY_EXCHANGE);
     this.#transcript.add(message);
+    if (hasCertificate) this.#transcript.add(await this.#message(HANDSHAKE.CERTIFICATE_REQUEST));
     const reader = new Reader(message.body);
-    reader.vector(2);
+    if (!hasCertificate) reader.vector(2);
     reader.number(1);
     const share = makeKeyShare(reader.number(2));
     return { publicKey: share.publicKey, secret: share.agree(reader.vector(1)) };
+  }
+
+  #certificate(): Message[] {
+    const { certificate } = this.#options;
+    if (certificate === undefined) return [];
+    const body = vector(3, ...certificate.chain.map((der) => vector(3, der)));
+    return [this.#number({ type: HANDSHAKE.CERTIFICATE, body })];
+  }
+
+  #keyExchange(publicKey: Buffer | undefined): Draft {
+    const point = publicKey === undefined ? [] : [vector(1, publicKey)];
+    const identity = vector(2, Buffer.from(this.#options.identity ?? IDENTITY));
+    const body = Buffer.concat(this.#options.certificate === undefined ? [identity, ...point] : point);
+    return { type: HANDSHAKE.CLIENT_KEY_EXCHANGE, body };
   }
 
   #useKeys(connectionId: Buffer | undefined, keys: Parameters<RecordLayer['useKeys']>[0]): void {
@@ -243,7 +287,7 @@ export class TestClient {
     for (const record of this.#early.splice(0)) this.#take(record);
   }
 
-  #number(draft: { readonly type: number; readonly body: Buffer }): Message {
+  #number(draft: Draft): Message {
     const message = { ...draft, messageSequence: this.#messageSequence };
     this.#messageSequence += 1;
     this.#transcript.add(message);
@@ -293,17 +337,18 @@ export class TestClient {
   async #wait(condition: () => boolean): Promise<void> {
     const start = performance.now();
     let sentAt = start;
-    const retransmitMs = this.#options.retransmitMs ?? 200;
-    while (!condition()) {
+    const { giveUpMs = GIVE_UP_MS, retransmitMs = 200 } = this.#options;
+    for (let turn = 0; !condition(); turn++) {
       const [alert] = this.alerts;
       if (alert !== undefined) throw new AlertReceived(alert);
       const now = performance.now();
-      if (now - start > (this.#options.giveUpMs ?? GIVE_UP_MS)) throw new Error('the server says nothing');
+      if (this.#wire === undefined ? now - start > giveUpMs : turn > GIVE_UP_TURNS)
+        throw new Error('the server says nothing');
       if (now - sentAt > retransmitMs) {
         sentAt = now;
         this.#resend?.();
       }
-      await pause(2);
+      await (this.#wire === undefined ? pause(2) : turned());
     }
   }
 }

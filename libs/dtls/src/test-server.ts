@@ -1,7 +1,8 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Attempt, DtlsServerOptions, Failure, Session } from './api.ts';
 import { deriveFromKeys } from './psk.ts';
-import { type DtlsServer, listenDtls } from './server.ts';
+import { DtlsServer } from './server.ts';
+import { listenUdp, type Transport, type TransportEvents } from './transport.ts';
 
 /** The one device that the server knows, and its key. */
 export const IDENTITY = 'sensor-1';
@@ -27,34 +28,37 @@ const LIMITS = { retransmitMs: 100, handshakeMs: 5_000 };
 
 const running: DtlsServer<string>[] = [];
 
+/** How the server comes to its datagrams; a free port of the loopback interface unless given. */
+type Open = (events: TransportEvents) => Promise<Transport>;
+
+const openLoopback: Open = (events) => listenUdp({ host: '127.0.0.1', port: 0 }, events);
+
 /** Starts a server that knows `IDENTITY` and grants it. */
-export async function startServer(options: TestServerOptions = {}): Promise<TestServer> {
+export async function startServer(options: TestServerOptions = {}, open = openLoopback): Promise<TestServer> {
   const attempts: Attempt[] = [];
   const sessions: Session<string>[] = [];
   const closings: string[] = [];
   const failures: Failure[] = [];
   const errors: unknown[] = [];
-  const server = await listenDtls<string>(
-    {
-      derive: deriveFromKeys(async (identity) => (identity.toString() === IDENTITY ? KEY : undefined)),
-      admit: async (attempt) => {
-        attempts.push(attempt);
-        return { isGranted: true, grant: 'granted' };
-      },
-      onSession: (session) => {
-        sessions.push(session);
-        return {
-          message: (data) => session.send(Buffer.concat([Buffer.from('echo '), data])),
-          closed: (reason) => closings.push(reason),
-        };
-      },
-      onFailure: (failure) => failures.push(failure),
-      onError: (error) => errors.push(error),
-      ...options,
-      limits: { ...LIMITS, ...options.limits },
+  const server = new DtlsServer<string>({
+    derive: deriveFromKeys(async (identity) => (identity.toString() === IDENTITY ? KEY : undefined)),
+    admit: async (attempt) => {
+      attempts.push(attempt);
+      return { isGranted: true, grant: 'granted' };
     },
-    { host: '127.0.0.1', port: 0 },
-  );
+    onSession: (session) => {
+      sessions.push(session);
+      return {
+        message: (data) => session.send(Buffer.concat([Buffer.from('echo '), data])),
+        closed: (reason) => closings.push(reason),
+      };
+    },
+    onFailure: (failure) => failures.push(failure),
+    onError: (error) => errors.push(error),
+    ...options,
+    limits: { ...LIMITS, ...options.limits },
+  });
+  await server.listen(open);
   running.push(server);
   return { server, port: server.address.port, attempts, sessions, closings, failures, errors };
 }
