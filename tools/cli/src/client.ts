@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Client, createClient, type Interceptor } from '@connectrpc/connect';
 import { createConnectTransport } from '@connectrpc/connect-node';
-import { CredentialService, DeviceService } from '@latchkey/protocol/v1';
+import { CertificateService, CredentialService, DeviceService } from '@latchkey/protocol/v1';
 import { CliError, EXIT, explain, isTransient, usageError } from './errors.ts';
 
 /** Where to look for the server and the token. */
@@ -20,9 +20,10 @@ export type Place = {
 export type Api = {
   readonly devices: Client<typeof DeviceService>;
   readonly credentials: Client<typeof CredentialService>;
+  readonly certificates: Client<typeof CertificateService>;
   /** Makes one call. Throws a CliError. */
   readonly call: <T>(attempt: () => Promise<T>) => Promise<T>;
-  /** Makes a call that its request id makes safe to repeat, and repeats it once when nobody answered. Throws a CliError. */
+  /** Makes a call that is safe to repeat, mostly by its request id, and repeats it once when nobody answered. Throws a CliError. */
   readonly write: <T>(attempt: () => Promise<T>) => Promise<T>;
 };
 
@@ -54,6 +55,7 @@ export async function connectTo(place: Place, token: string | undefined): Promis
   return {
     devices: createClient(DeviceService, transport),
     credentials: createClient(CredentialService, transport),
+    certificates: createClient(CertificateService, transport),
     call: attemptOnce,
     write: async (attempt) => {
       try {

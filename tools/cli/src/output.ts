@@ -52,8 +52,8 @@ const REASONS: Readonly<Record<DenyReason, string>> = {
   [DenyReason.FINGERPRINT_MISMATCH]: 'the fingerprint matches no slot',
   [DenyReason.CERTIFICATE_INVALID]: 'the certificate cannot be read, or must not be used by a client',
   [DenyReason.CERTIFICATE_EXPIRED]: 'the certificate is not valid now',
-  [DenyReason.CERTIFICATE_UNTRUSTED]: 'the certificate does not chain to a trusted CA',
-  [DenyReason.CERTIFICATE_DISABLED]: 'the certificate, or its CA, was disabled',
+  [DenyReason.CERTIFICATE_UNTRUSTED]: 'the certificate does not rest on a trusted CA',
+  [DenyReason.CERTIFICATE_DISABLED]: 'a certificate of the chain was disabled',
   [DenyReason.SECONDARY_NOT_ACCEPTED]: 'the proof is right for the secondary slot, which this protocol does not accept',
   [DenyReason.FROZEN]: 'the proof is right, the device is frozen',
   [DenyReason.ACTIVATION_EXPIRED]: 'the proof is right, the device was not activated in time',
@@ -108,13 +108,16 @@ export function describeDevice(device: Device, secret = ''): string {
   ]);
 }
 
-/** What a slot holds: its state, the credential's id, since when, a fingerprint, and when it retires. */
+/** What a slot holds: its state, the credential's id, since when, a fingerprint, what bound it, and when it retires. */
 export function describeCredential(credential: Credential | undefined): string {
   if (credential === undefined) return 'empty';
-  const { state, credentialId, setAt, fingerprint, retiresAt, retiresOnOtherUsed } = credential;
+  const { state, credentialId, setAt, fingerprint, boundByCa, retiresAt, retiresOnOtherUsed } = credential;
   const since = setAt === undefined ? '' : `since ${time(setAt)}`;
   const retires = retiresOnOtherUsed ? 'retires once the other is used' : retiresAt && `retires ${time(retiresAt)}`;
-  return [word(STATES, state), credentialId, since, fingerprint, retires ?? ''].filter((part) => part !== '').join(' ');
+  const bound = boundByCa === '' ? '' : `bound by CA ${boundByCa}`;
+  return [word(STATES, state), credentialId, since, fingerprint, bound, retires ?? '']
+    .filter((part) => part !== '')
+    .join(' ');
 }
 
 /** Devices as a table with a head. */
@@ -148,8 +151,8 @@ export function columns(rows: readonly (readonly string[])[]): string {
     .join('\n');
 }
 
-/** A newer server may send what this table does not have yet. */
-function word(table: Readonly<Record<number, string>>, value: number): string {
+/** A number's word; a newer server may send what this table does not have yet. */
+export function word(table: Readonly<Record<number, string>>, value: number): string {
   return table[value] ?? `number ${value}`;
 }
 

@@ -1,6 +1,8 @@
 import { join, resolve } from 'node:path';
 import { Command, CommanderError, Option } from 'commander';
 import { addAuthenticateCommand } from './authenticate.ts';
+import { addCaCommands } from './ca.ts';
+import { addCertificateCommands } from './certificate.ts';
 import { DEFAULT_ADMIN } from './client.ts';
 import { attachTo } from './command.ts';
 import { addCredentialCommands } from './credential.ts';
@@ -69,6 +71,8 @@ function createProgram(outside: Outside, done: (answer: Answer) => void): Comman
   addDeviceCommands(program, attach);
   addCredentialCommands(program, attach);
   addRotationCommands(program, attach);
+  addCaCommands(program, attach);
+  addCertificateCommands(program, attach);
   addAuthenticateCommand(program, attach);
   return program;
 }
