@@ -1,0 +1,3 @@
+import { walkPage } from './page.ts';
+
+walkPage('docs/runbooks/certificates.md', 'certificates');
