@@ -1,5 +1,5 @@
 import type { X509Certificate } from 'node:crypto';
-import { allowsClientUse, fingerprintsOf, isCurrent, isIssuedBy, parseCertificate } from './certificate.ts';
+import { allowedBelow, fingerprintsOf, isCurrent, isIssuedBy, parseCertificate } from './certificate.ts';
 import { type Refusal, refuse } from './refusal.ts';
 import type { Ca, CaStatus, DisabledCertificate, TrustSet } from './trust.ts';
 
@@ -26,7 +26,7 @@ export function caIdOf({ raw }: X509Certificate): string {
  * not verified. Refused: NOT_A_CA, CA_NOT_CURRENT, CA_KNOWN, TOO_MANY_CAS.
  */
 export function registerCa(set: TrustSet, { certificate, verifyCode, nowMs }: NewCa): TrustSet | Refusal {
-  if (!certificate.ca || !allowsClientUse(certificate)) return refuse('NOT_A_CA');
+  if (allowedBelow(certificate) === undefined) return refuse('NOT_A_CA');
   if (!isCurrent(certificate, nowMs)) return refuse('CA_NOT_CURRENT');
   const caId = caIdOf(certificate);
   const known = caIn(set, caId);

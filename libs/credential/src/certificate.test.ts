@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { caIdOf } from './authority.ts';
 import {
+  allowedBelow,
   allowsClientUse,
   fingerprintsOf,
   isCurrent,
@@ -225,6 +226,39 @@ describe('trustedCaOf', () => {
   it('takes an issuer that may sign certificates', async () => {
     const between = await issue('between', { ca: true, signs: 'CERTIFICATES', issuer: root });
     expect(chains(await issue('leaf', { issuer: between }), [between], [root])).toBe(true);
+  });
+
+  it('heeds path lengths, its own and those above it', async () => {
+    const wishes = [{ pathLength: 0 }, { pathLength: 1 }, {}];
+    const roots = await Promise.all(wishes.map((wish) => issue('root', { ca: true, keys: root.keys, ...wish })));
+    expect(roots.map((one) => chains(leaf, [low, middle], [one]))).toEqual([false, false, true]);
+    const under = await issue('leaf', { issuer: middle });
+    expect(roots.map((one) => chains(under, [middle], [one]))).toEqual([false, true, true]);
+    const direct = await issue('leaf', { issuer: root });
+    expect(roots.map((one) => chains(direct, [], [one]))).toEqual([true, true, true]);
+    const narrow = await issue('middle', { ca: true, issuer: root, keys: middle.keys, pathLength: 0 });
+    expect([chains(leaf, [low, narrow], [root]), chains(under, [narrow], [root])]).toEqual([false, true]);
+  });
+
+  it('refuses an issuer whose critical extensions are not heeded', async () => {
+    const constrained = await issue('constrained', { ca: true, constrained: true });
+    expect(allowedBelow(constrained.certificate)).toBeUndefined();
+    expect(chains(await issue('leaf', { issuer: constrained }), [], [constrained])).toBe(false);
+  });
+
+  it('is not held up by many names, deep chains or cross-signed CAs', async () => {
+    const keys = [root.keys, middle.keys, low.keys];
+    const crossed = await Promise.all(
+      [0, 1, 2].flatMap((of) =>
+        [0, 1, 2].map((by) =>
+          issue('same', { ca: true, keys: keys[of] ?? root.keys, issuer: { ...root, keys: keys[by] ?? root.keys } }),
+        ),
+      ),
+    );
+    const namesakes = await Promise.all(Array.from({ length: 20 }, () => issue('root', { ca: true })));
+    const shown = await issue('leaf', { issuer: { ...low, certificate: crossed[0]?.certificate ?? low.certificate } });
+    expect(chains(shown, crossed, namesakes)).toBe(false);
+    expect(chains(shown, crossed, [...namesakes, root])).toBe(true);
   });
 
   it('comes to an end in loops', async () => {

@@ -1,9 +1,16 @@
 import { hash, X509Certificate } from 'node:crypto';
+import { extensionsOf, pathLengthIn } from './der.ts';
 
 /** Extended key usage TLS client authentication, RFC 5280 section 4.2.1.12. */
 const CLIENT_AUTH = '1.3.6.1.5.5.7.3.2';
 /** The DER of the object identifier of that extension. */
 const EXTENDED_KEY_USAGE = Buffer.from('0603551d25', 'hex');
+/** Extension basic constraints, RFC 5280 section 4.2.1.9. */
+const BASIC_CONSTRAINTS = '551d13';
+/** Extensions of an issuer that are heeded: key usage, basic constraints, extended key usage. */
+const HEEDED: ReadonlySet<string> = new Set(['551d0f', BASIC_CONSTRAINTS, '551d25']);
+/** No path length. */
+const MANY = Number.POSITIVE_INFINITY;
 /** Longest DER certificate that is parsed: 16 KiB holds any real one, RSA 16384 included. */
 const MAX_CERTIFICATE_BYTES = 16_384;
 /** RFC 7468 section 5.1. */
@@ -60,9 +67,26 @@ export function allowsClientUse(certificate: X509Certificate): boolean {
 }
 
 /**
- * The id of a trusted CA that the leaf chains to; undefined: of none. Every issuer must be a CA (basic constraints and key usage), be current, allow
- * client use, be named as the issuer and have made the signature. The intermediates may come in any order. Path length
- * and name constraints are not enforced: Node does not show them.
+ * How many CAs may stand between this one and a device's certificate; undefined: it may not issue certificates of clients.
+ * A CA by basic constraints and key usage may, unless it carries a critical extension that is not heeded here, such as name
+ * constraints (RFC 5280 section 4.2 has it refused).
+ */
+export function allowedBelow(certificate: X509Certificate): number | undefined {
+  if (!certificate.ca || !allowsClientUse(certificate)) return undefined;
+  const extensions = extensionsOf(certificate.raw);
+  if (extensions === undefined || extensions.some(({ oid, critical }) => critical && !HEEDED.has(oid)))
+    return undefined;
+  const constraints = extensions.find(({ oid }) => oid === BASIC_CONSTRAINTS);
+  return (constraints && pathLengthIn(constraints.value)) ?? MANY;
+}
+
+/** A certificate that may have issued others of a chain, and how many CAs may stand below it at most. */
+type Issuer = { readonly caId: string; readonly certificate: X509Certificate; readonly most: number };
+
+/**
+ * The id of a trusted CA that the leaf chains to; undefined: of none. Every issuer must be a CA (basic constraints with
+ * path length, and key usage), be current, allow client use, be named as the issuer and have made the signature. The
+ * intermediates may come in any order.
  */
 export function trustedCaOf(chain: {
   readonly leaf: X509Certificate;
@@ -70,17 +94,19 @@ export function trustedCaOf(chain: {
   readonly trustedCas: ReadonlyMap<string, X509Certificate>;
   readonly nowMs: number;
 }): string | undefined {
-  const mayIssue = (ca: X509Certificate) => ca.ca && isCurrent(ca, chain.nowMs) && allowsClientUse(ca);
-  const issuers = [...chain.trustedCas].filter(([, ca]) => mayIssue(ca));
-  const pending = new Set(chain.intermediates.filter(mayIssue));
+  const issuers: Issuer[] = [...chain.trustedCas].map(([caId, certificate]) => ({ caId, certificate, most: MANY }));
+  const pending = new Set(chain.intermediates);
   // From the trusted down: a key that the device brought verifies nothing before a trusted one has vouched for it, and
   // each certificate joins the issuers once, so that loops end and the work is at most issuers times certificates.
-  for (const [caId, issuer] of issuers) {
-    if (isIssuedBy(chain.leaf, issuer)) return caId;
-    for (const candidate of pending) {
-      if (!isIssuedBy(candidate, issuer)) continue;
+  for (const { caId, certificate, most } of issuers) {
+    const issued = [chain.leaf, ...pending].filter((one) => isIssuedBy(one, certificate));
+    const allowed = issued.length > 0 && isCurrent(certificate, chain.nowMs) ? allowedBelow(certificate) : undefined;
+    if (allowed === undefined) continue;
+    if (issued.includes(chain.leaf)) return caId;
+    const below = Math.min(allowed, most);
+    for (const candidate of below > 0 ? issued : []) {
       pending.delete(candidate);
-      issuers.push([caId, candidate]);
+      issuers.push({ caId, certificate: candidate, most: below - 1 });
     }
   }
   return undefined;

@@ -12,6 +12,8 @@ import {
 import { caIdOf } from './authority.ts';
 import { DEFAULT_SETTINGS, type VerifyContext } from './verdict.ts';
 
+export { twinOf } from './der.ts';
+
 /** The tests' present: 2026-11-23 08:30 UTC. */
 export const NOW_MS = Date.UTC(2026, 10, 23, 8, 30);
 /** Milliseconds of a day. */
@@ -35,6 +37,10 @@ export type Wish = {
   /** Signs in the issuer's name with a key that is not the issuer's. */
   readonly forged?: boolean;
   readonly ca?: boolean;
+  /** Path length of a CA. */
+  readonly pathLength?: number;
+  /** Critical name constraints. */
+  readonly constrained?: boolean;
   /** Extended key usage. */
   readonly usages?: readonly string[];
   /** The extended key usage extension twice, or one that cannot be read. */
@@ -89,9 +95,10 @@ function newKeys(): Promise<CryptoKeyPair> {
 
 function extensionsOf(wish: Wish): Extension[] {
   return [
-    ...(wish.ca === undefined ? [] : [new BasicConstraintsExtension(wish.ca, undefined, true)]),
+    ...(wish.ca === undefined ? [] : [new BasicConstraintsExtension(wish.ca, wish.pathLength, true)]),
     ...(wish.usages === undefined ? [] : [new ExtendedKeyUsageExtension([...wish.usages])]),
     ...oddUsages(wish),
+    ...(wish.constrained === true ? [new Extension('2.5.29.30', true, Buffer.from('3000', 'hex'))] : []),
     ...(wish.signs === undefined ? [] : [new KeyUsagesExtension(KEY_USAGES[wish.signs], true)]),
   ];
 }

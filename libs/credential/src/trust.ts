@@ -1,5 +1,6 @@
 import type { X509Certificate } from 'node:crypto';
 import { fingerprintsOf, parseCertificate, parseFingerprint } from './certificate.ts';
+import { twinOf } from './der.ts';
 import type { Proof } from './proof.ts';
 
 declare const brand: unique symbol;
@@ -83,15 +84,19 @@ export function viewOf(set: TrustSet): TrustView {
 
 /** What a grant by certificate rests on besides the device's record: taking any of it away ends the session. */
 export type Basis = {
-  /** Fingerprints of all certificates that were shown, in both forms where the certificate was there. */
+  /** Fingerprints of all certificates that were shown, in every form by which one of them may be disabled. */
   readonly fingerprints: readonly string[];
   /** Ids of the CAs that had to be trusted. */
   readonly caIds: readonly string[];
 };
 
-/** The fingerprints by which a disabled certificate would be known in the proof; none in a proof without certificate. */
+/**
+ * The fingerprints by which a disabled certificate would be known in the proof: of each that was shown in both forms, and of
+ * its twin, which is the same certificate to all who do not compare its bytes. None in a proof without certificate.
+ */
 export function shownFingerprints(proof: Proof): readonly string[] {
   if (proof.kind === 'FINGERPRINT') return [parseFingerprint(proof.fingerprint)].filter((known) => known !== undefined);
   if (proof.kind !== 'CERTIFICATE') return [];
-  return proof.chain.flatMap((der) => Object.values(fingerprintsOf(der)));
+  const shown = proof.chain.flatMap((der) => [der, twinOf(der)]).filter((der) => der !== undefined);
+  return shown.flatMap((der) => Object.values(fingerprintsOf(der)));
 }

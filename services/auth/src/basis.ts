@@ -3,7 +3,7 @@ import type { Basis } from '@latchkey/credential';
 import { RpcError } from '@latchkey/rpc';
 
 // What a grant by certificate rests on, as sessions carry it: entries of a byte that says what follows, and a hash. Eight
-// certificates in two forms and two CAs take 498 bytes.
+// certificates, each with its twin and in two forms, and two CAs take 930 bytes.
 
 const SIZES: Readonly<Record<number, number>> = { 1: 20, 2: 32, 3: 32 };
 const [SHA1, SHA256, CA] = [1, 2, 3];
