@@ -198,6 +198,16 @@ test('sessions fall with the CA that they needed, whether it bound the certifica
   expect(await verifier.checkSessions([bound, forgetful(bound)])).toEqual([false, false]);
 });
 
+test('a check that knows of a later change than this replica reads what is trusted anew', async () => {
+  await pin(OWN.sha256, chain(SELF_SIGNED));
+  const session = await sessionBy(chain(SELF_SIGNED));
+  held.deaf = true;
+  await disable(OWN.sha256);
+  const position = (await held.inner.readTrust(disabledKeyOf(OWN.sha256)))?.revision;
+  expect(await verifier.checkSessions([session])).toEqual([true]);
+  expect(await verifier.checkSessions([session], position)).toEqual([false]);
+});
+
 test('where a trusted CA is demanded, a session whose basis is not known falls', async () => {
   await trustCa(held.inner, CA);
   await pin(LEAF.sha256, chain(LEAF_ONE));

@@ -260,13 +260,15 @@ describe.each(STORES)('over the %s store', (kind) => {
     const fingerprint = 'ab'.repeat(32);
     await service.clients.certificates.disableCertificate({ fingerprint });
     await service.clients.certificates.enableCertificate({ fingerprint });
+    const ca = await trusted();
+    await service.clients.certificates.disableCa({ caId: sha256(ca) });
+    await service.clients.certificates.deleteCa({ caId: sha256(ca) });
     const changes = () => heard.flatMap((event) => (event.case === 'change' ? [event.value] : []));
-    await expect.poll(() => changes().length).toBe(2);
+    await expect.poll(() => changes().length).toBe(6);
     stream.cancel();
-    expect(changes()).toMatchObject([
-      { deviceId: '', kind: ChangeKind.CERTIFICATE_DISABLED, effect: SessionEffect.CHECK_CERTIFICATES },
-      { deviceId: '', kind: ChangeKind.TRUST_UPDATED, effect: SessionEffect.KEEP },
-    ]);
+    const ends = { deviceId: '', kind: ChangeKind.CERTIFICATE_DISABLED, effect: SessionEffect.CHECK_CERTIFICATES };
+    const keeps = { deviceId: '', kind: ChangeKind.TRUST_UPDATED, effect: SessionEffect.KEEP };
+    expect(changes()).toMatchObject([ends, keeps, keeps, keeps, ends, keeps]);
   });
 
   test('a basis that is none of this service is refused', async () => {
