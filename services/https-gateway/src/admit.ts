@@ -17,6 +17,9 @@ const MAX_LOGIN_BYTES = 4_096;
 /** Bytes of a report (IoTDA API iot_06_v5_7002). */
 const MAX_REPORT_BYTES = 1_048_576;
 
+/** Reports of one device under way: more than a device sends, and no more than 8 MB of what all devices share. */
+const MAX_REPORTS_OF_DEVICE = 8;
+
 /** What the gateway needs to serve a request. */
 export type AdmissionOptions = {
   readonly auth: Pick<AuthClient, 'authenticate' | 'mintToken'>;
@@ -113,6 +116,8 @@ async function report(
   const askedAtMs = options.clock.monotonic();
   const decision = await ask(options, request, deviceId, proof);
   if (decision.decision !== 'GRANTED') return refuse(decision, shown);
+
+  if (options.sessions.ofDevice(deviceId).length >= MAX_REPORTS_OF_DEVICE) return refuseAtEdge('TOO_MANY', shown);
 
   const { credentialId, revision, basis } = decision;
   const byCertificate = proof.kind.case === 'certificate';

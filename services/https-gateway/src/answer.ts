@@ -4,7 +4,7 @@ import { DenyReason } from '@latchkey/protocol/v1';
 
 /**
  * Why a request was refused before or after anybody was asked: there is no such path or method, it is malformed, it has no
- * token and no certificate, it is too long or too slow, too much is held already, the upstream broker is away, the gateway
+ * token and no certificate, it is too long or too slow, the device or all devices together have too much under way, the upstream broker is away, the gateway
  * stops, or the device's sessions were closed meanwhile.
  */
 export type EdgeRefusal =
@@ -15,6 +15,7 @@ export type EdgeRefusal =
   | 'TOO_LONG'
   | 'TOO_SLOW'
   | 'BUSY'
+  | 'TOO_MANY'
   | 'UPSTREAM'
   | 'STOPPING'
   | 'KICKED';
@@ -65,6 +66,8 @@ function answerAtEdge(why: EdgeRefusal, shown: Shown): ErrorAnswer {
       return TOO_LONG;
     case 'TOO_SLOW':
       return TOO_SLOW;
+    case 'TOO_MANY':
+      return RATE_LIMIT;
     case 'BUSY':
     case 'UPSTREAM':
     case 'STOPPING':

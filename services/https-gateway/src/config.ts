@@ -1,3 +1,4 @@
+import { createSecureContext } from 'node:tls';
 import { type LimitFlags, type Limits, limitOptions, limitsOf } from '@latchkey/gateway-kit';
 import {
   type Address,
@@ -18,7 +19,7 @@ import { readSetting, readUpstream, type UpstreamFlags, type UpstreamSettings } 
 /** All that an operator can set. */
 export type Config = {
   /** Undefined: no TLS listener. */
-  readonly https: { readonly address: Address; readonly identity: TlsIdentity } | undefined;
+  readonly https: { readonly address: Address; readonly identity: () => TlsIdentity } | undefined;
   /** Undefined: no plain listener. */
   readonly http: Address | undefined;
   readonly upstream: UpstreamSettings;
@@ -51,7 +52,11 @@ export function readConfig(argv: readonly string[]): Config {
         'LATCHKEY_HTTPS',
       ),
     )
-    .addOption(new Option('--tls-cert <file>', 'certificate chain of the TLS listener, PEM').env('LATCHKEY_TLS_CERT'))
+    .addOption(
+      new Option('--tls-cert <file>', 'certificate chain of the TLS listener, PEM; SIGHUP has it read again').env(
+        'LATCHKEY_TLS_CERT',
+      ),
+    )
     .addOption(new Option('--tls-key <file>', 'private key of the TLS listener, PEM').env('LATCHKEY_TLS_KEY'))
     .addOption(
       new Option('--http <address>', 'listener for plain HTTP/1, on a loopback address, for development')
@@ -122,10 +127,20 @@ function tlsListener({ https, tlsCert, tlsKey }: Flags): Config['https'] {
   if (tlsCert === undefined && tlsKey === undefined) return undefined;
   if (tlsCert === undefined || tlsKey === undefined)
     throw new SettingsError('the TLS listener needs both --tls-cert and --tls-key');
-  return {
-    address: https,
-    identity: { cert: readSetting('--tls-cert', tlsCert), key: readSetting('--tls-key', tlsKey) },
-  };
+  return { address: https, identity: () => readIdentity(tlsCert, tlsKey) };
+}
+
+/** Throws a SettingsError when the files are not there or do not fit. */
+function readIdentity(certificate: string, key: string): TlsIdentity {
+  const identity = { cert: readSetting('--tls-cert', certificate), key: readSetting('--tls-key', key) };
+  try {
+    createSecureContext(identity);
+  } catch (error) {
+    throw new SettingsError('--tls-cert and --tls-key hold no certificate chain and the private key that fits it', {
+      cause: error,
+    });
+  }
+  return identity;
 }
 
 function readAddress(text: string): Address {

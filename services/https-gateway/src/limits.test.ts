@@ -93,6 +93,26 @@ test('bodies share a bounded memory, which comes back', async () => {
   for (let repeat = 0; repeat < 5; repeat += 1) expect((await send(bench, 'plain HTTP/1.1', long)).status).toBe(200);
 });
 
+test('a device has eight reports under way at most, and others are not held up', async () => {
+  const session = connectHttp2(`https://127.0.0.1:${bench.https}`, { rejectUnauthorized: false });
+  const open = (deviceId: string) => {
+    const headers = { ':path': `/v5/devices/${deviceId}/sys/messages/up`, ':method': 'POST', access_token: 't' };
+    const stream = session.request(headers);
+    const status = once(stream, 'response').then(([answered]) => answered[':status']);
+    stream.on('error', () => undefined).resume();
+    return { stream, status };
+  };
+  const eight = Array.from({ length: 8 }, () => open('greedy'));
+  await until(async () => (await openReports()) === 8);
+  expect(await open('greedy').status).toBe(403);
+  const other = open('modest');
+  other.stream.end('x');
+  expect(await other.status).toBe(200);
+  for (const { stream } of eight) stream.end('x');
+  expect(await Promise.all(eight.map(({ status }) => status))).toEqual(eight.map(() => 200));
+  session.close();
+});
+
 test('more connections than allowed are closed at once', async () => {
   const held = await Promise.all(Array.from({ length: 5 }, () => begin('')));
   await until(() => held.every(({ socket }) => socket.readyState === 'open'));

@@ -1,6 +1,12 @@
 import { constants } from 'node:crypto';
 import { createServer as createPlainServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { createSecureServer, type Http2ServerRequest, type Http2ServerResponse, type Http2Session } from 'node:http2';
+import {
+  createSecureServer,
+  type Http2SecureServer,
+  type Http2ServerRequest,
+  type Http2ServerResponse,
+  type Http2Session,
+} from 'node:http2';
 import type { Server, Socket } from 'node:net';
 import { setTimeout as wait } from 'node:timers/promises';
 import { TLSSocket } from 'node:tls';
@@ -67,6 +73,8 @@ export type ListenerOptions = {
 export type Listeners = {
   readonly https: Address | undefined;
   readonly http: Address | undefined;
+  /** From now on handshakes are made with this certificate. */
+  readonly renew: (identity: TlsIdentity) => void;
   /**
    * Takes no more connections and waits until the requests under way are answered, at most `graceMs`; then calls `drained`,
    * which ends the others, and cuts off what is left after 3 s.
@@ -100,11 +108,12 @@ export async function openListeners(options: ListenerOptions): Promise<Listeners
     return bound;
   };
   try {
-    const secure = https && (await listen(tlsServer(https.identity, options), '--https', https.address));
+    const tls = https && tlsServer(https.identity, options);
+    const secure = tls && (await listen(tls, '--https', https.address));
     const plain =
       http &&
       (await listen(createPlainServer({ ...HTTP1, headersTimeout: options.headersMs }, options.serve), '--http', http));
-    return { https: secure, http: plain, stop };
+    return { https: secure, http: plain, renew: (identity) => tls?.setSecureContext(contextOf(identity)), stop };
   } catch (error) {
     await stop(0, () => Promise.resolve());
     throw error;
@@ -118,18 +127,22 @@ const HTTP1 = {
   maxHeaderSize: MAX_HEADERS_BYTES,
 };
 
-function tlsServer({ cert, key }: TlsIdentity, { serve, headersMs, log }: ListenerOptions): Server {
+/** No resumption: each link proves its key anew, and a resumed one has lost its chain. */
+function contextOf({ cert, key }: TlsIdentity) {
+  return { cert, key, minVersion: 'TLSv1.2', secureOptions: constants.SSL_OP_NO_TICKET } as const;
+}
+
+function tlsServer(identity: TlsIdentity, { serve, headersMs, log }: ListenerOptions): Http2SecureServer {
   const server = createSecureServer(
     {
       ...{ ...HTTP1, headersTimeout: headersMs },
-      ...{ cert, key, allowHTTP1: true, minVersion: 'TLSv1.2' },
+      ...contextOf(identity),
+      allowHTTP1: true,
       ALPNCallback: ({ protocols }) => ['h2', HTTP_1_1, HTTP_1_0].find((known) => protocols.includes(known)),
       // A certificate is asked for but not judged here: devices with a secret have none, and which ones are good is the
       // auth service's decision. The handshake still proves that the device holds the key.
       ...{ requestCert: true, rejectUnauthorized: false },
       handshakeTimeout: HANDSHAKE_DEADLINE_MS,
-      // No resumption: each link proves its key anew, and a resumed one has lost its chain.
-      secureOptions: constants.SSL_OP_NO_TICKET,
       settings: { maxConcurrentStreams: MAX_STREAMS, maxHeaderListSize: MAX_HEADERS_BYTES, enablePush: false },
       maxSessionMemory: MAX_SESSION_MB,
     },

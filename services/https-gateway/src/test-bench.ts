@@ -47,10 +47,12 @@ const LIMITS: Limits = {
 export async function startBench(options: {
   readonly broker: Pick<Broker, 'url' | 'user' | 'password'>;
   readonly absent?: boolean;
+  readonly identity?: () => TlsIdentity;
   readonly deadlines?: Deadlines;
   readonly limits?: Partial<Limits>;
 }): Promise<Bench> {
   const { broker, deadlines } = options;
+  const identity = await selfSigned('localhost');
   const limits = { ...LIMITS, ...options.limits };
   const table = new TableAuth();
   grantAll(table);
@@ -60,7 +62,7 @@ export async function startBench(options: {
   const logged: string[] = [];
   const log = createLog({ service: 'test', level: 'debug', to: { write: (line) => void logged.push(line) } });
   const config = {
-    ...{ https: { address: free, identity: await selfSigned('localhost') }, http: free, metrics: free },
+    ...{ https: { address: free, identity: options.identity ?? (() => identity) }, http: free, metrics: free },
     ...{ auth: [{ ...free, port: authPort }], limits, logLevel: 'debug' as const },
     upstream: { url: broker.url, username: broker.user, password: broker.password, ca: undefined },
   };

@@ -13,13 +13,15 @@ const WAYS: readonly Way[] = ['HTTP/1.1 over TLS', 'HTTP/2'];
 
 let broker: Broker;
 let bench: Bench;
+let own: TlsIdentity;
 let certificate: TlsIdentity;
 let leaf: Buffer;
 let asked: AuthenticateRequest[];
 
 beforeAll(async () => {
   broker = await startBroker();
-  bench = await startBench({ broker });
+  own = await selfSigned('localhost');
+  bench = await startBench({ broker, identity: () => own });
   certificate = await selfSigned('device');
   leaf = new X509Certificate(certificate.cert).raw;
   await ready(bench);
@@ -77,6 +79,28 @@ test('a certificate is no login', async () => {
   expect(await send(bench, 'HTTP/2', { path: '/v5/device-auth', body: '', certificate })).toMatchObject({
     status: 400,
   });
+});
+
+test('SIGHUP has the certificate read again; one that cannot be read changes nothing', async () => {
+  const shown = () =>
+    new Promise<string | undefined>((resolve) => {
+      const socket = connectTls({ host: '127.0.0.1', port: bench.https, rejectUnauthorized: false }, () => {
+        resolve(socket.getPeerX509Certificate()?.fingerprint256);
+        socket.destroy();
+      });
+    });
+  const fingerprint = ({ cert }: TlsIdentity) => new X509Certificate(cert).fingerprint256;
+  const before = own;
+  expect(await shown()).toBe(fingerprint(before));
+  own = await selfSigned('localhost');
+  process.emit('SIGHUP');
+  expect(await shown()).toBe(fingerprint(own));
+  const renewed = own;
+  own = { cert: before.cert, key: renewed.key };
+  process.emit('SIGHUP');
+  expect(await shown()).toBe(fingerprint(renewed));
+  expect(bench.logged.join('')).toContain('the TLS certificate stays as it was');
+  expect(await send(bench, 'HTTP/2', { ...bare, certificate })).toMatchObject({ status: 200 });
 });
 
 test.each([

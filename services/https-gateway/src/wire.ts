@@ -1,11 +1,10 @@
-import { createSecureContext } from 'node:tls';
 import { listenOn, openGateway } from '@latchkey/gateway-kit';
 import { systemClock, systemRandom } from '@latchkey/kernel';
-import { Counter, createRegistry, formatAddress, type Log, type Running, SettingsError } from '@latchkey/runtime';
+import { Counter, createRegistry, formatAddress, type Log, type Running } from '@latchkey/runtime';
 import { type Admit, createAdmission } from './admit.ts';
 import { BodyMemory } from './body.ts';
 import type { Config } from './config.ts';
-import { type ListenerOptions, openListeners } from './listener.ts';
+import { type ListenerOptions, type Listeners, openListeners } from './listener.ts';
 import { type RespondOptions, respond } from './respond.ts';
 import { openUpstream } from './upstream.ts';
 
@@ -32,10 +31,10 @@ export type Deadlines = {
 
 /** Builds the HTTPS gateway from top to bottom and starts it. Rejects with a SettingsError when the settings cannot be. */
 export async function startHttpsGateway(config: Config, log: Log, deadlines: Deadlines = {}): Promise<Running> {
-  checkIdentity(config);
+  const { http, auth, limits } = config;
+  const https = config.https && { ...config.https, identity: config.https.identity() };
   const { headersMs = HEADERS_DEADLINE_MS, bodyMs = BODY_DEADLINE_MS, bodiesBytes = MAX_BODIES_BYTES } = deadlines;
   const registry = createRegistry('https-gateway');
-  const { https, http, auth, limits } = config;
   let isStopping = false;
   const stopping = () => isStopping;
   const upstream = openUpstream({ ...config.upstream, random, log, deadlineMs: deadlines.publishMs });
@@ -43,7 +42,7 @@ export async function startHttpsGateway(config: Config, log: Log, deadlines: Dea
   const gateway = openGateway({ registry, auth, limits, log, decisionMs: deadlines.decisionMs, ready });
   const memory = new BodyMemory(bodiesBytes);
   const admit = createAdmission({ ...gateway, upstream, memory, clock, log, bodyMs });
-  const serve = server(admit, { random, stopping }, answerCounter(registry));
+  const serve = server(admit, { random, stopping, log }, answerCounter(registry));
   const release = async () => {
     gateway.close();
     await upstream.close();
@@ -52,6 +51,7 @@ export async function startHttpsGateway(config: Config, log: Log, deadlines: Dea
     const probed = await listenOn(gateway.probes, '--metrics', config.metrics);
     const { connections } = gateway;
     const listeners = await openListeners({ https, http, connections, headersMs, serve, log });
+    const stopRenewing = onHangup(config, listeners.renew, log);
     return {
       ready: {
         ...(listeners.https && { https: `https://${formatAddress(listeners.https)}` }),
@@ -61,6 +61,7 @@ export async function startHttpsGateway(config: Config, log: Log, deadlines: Dea
       drainMs: limits.drainMs,
       stop: async () => {
         isStopping = true;
+        stopRenewing();
         await listeners.stop(limits.drainMs, gateway.drain);
         await release();
       },
@@ -72,14 +73,23 @@ export async function startHttpsGateway(config: Config, log: Log, deadlines: Dea
 }
 
 /** Admits and answers; what is still under way when its device hangs up is given up. */
-function server(admit: Admit, options: RespondOptions, count: (status: number) => void): ListenerOptions['serve'] {
+function server(
+  admit: Admit,
+  options: RespondOptions & { readonly log: Log },
+  count: (status: number) => void,
+): ListenerOptions['serve'] {
   return (request, response) => {
     const gone = new AbortController();
     response.once('close', () => gone.abort());
     response.once('error', () => gone.abort());
-    void admit(request, gone.signal).then((outcome) => {
-      if (!gone.signal.aborted) count(respond(request, response, outcome, options));
-    });
+    admit(request, gone.signal)
+      .then((outcome) => {
+        if (!gone.signal.aborted) count(respond(request, response, outcome, options));
+      })
+      .catch((error: unknown) => {
+        options.log.error({ err: error }, 'an answer failed'); // its stream has just ended, perhaps
+        request.destroy();
+      });
   };
 }
 
@@ -93,13 +103,16 @@ function answerCounter(registry: ReturnType<typeof createRegistry>): (status: nu
   return (status) => answers.inc({ status });
 }
 
-function checkIdentity({ https }: Config): void {
-  if (https === undefined) return;
-  try {
-    createSecureContext(https.identity);
-  } catch (error) {
-    throw new SettingsError('--tls-cert and --tls-key hold no certificate chain and the private key that fits it', {
-      cause: error,
-    });
-  }
+/** SIGHUP is the customary word for "read your files again". The returned function takes the listener away. */
+function onHangup({ https }: Config, renew: Listeners['renew'], log: Log): () => void {
+  const hear = () => {
+    try {
+      if (https !== undefined) renew(https.identity());
+      log.info({}, 'the TLS certificate was read again');
+    } catch (error) {
+      log.error({ err: error }, 'the TLS certificate stays as it was');
+    }
+  };
+  process.on('SIGHUP', hear);
+  return () => process.off('SIGHUP', hear);
 }
