@@ -208,3 +208,15 @@ describe.each(VERSIONS)('$name', ({ speak, flag, column }) => {
     expect(links.bench.logged.join('')).not.toContain(login('d').password);
   });
 });
+
+test('a refused login that comes again in MQTT 3.1, as the Go SDK has it, is decided on and answered again', async () => {
+  const asked: string[] = [];
+  links.bench.table.answer = ({ deviceId }) => {
+    asked.push(deviceId);
+    return denied(DenyReason.SECRET_MISMATCH);
+  };
+  for (const { speak } of [VERSIONS[1], VERSIONS[0]]) {
+    expect(await dial(links.bench.mqtt, { ...login('d'), ...speak })).toBe(4);
+  }
+  expect(asked).toEqual(['d', 'd']);
+});

@@ -87,13 +87,13 @@ function linkMetrics(registry: Registry, log: Log): Pick<LinkOptions, 'refused' 
   const registers = [registry];
   const refused = new Counter({
     name: 'latchkey_mqtt_topics_refused_total',
-    help: "Publishes dropped and subscriptions refused outside of the device's own topics",
+    help: "Publishes dropped and subscriptions refused, outside of a link's topics or over its bounds",
     labelNames: ['operation'],
     registers,
   });
   const dropped = new Counter({
     name: 'latchkey_mqtt_messages_dropped_total',
-    help: 'Messages that did not go out to a link that takes too little (SLOW), too small ones (TOO_LARGE), or too late (EXPIRED)',
+    help: 'Messages that did not go out: a link takes too little (SLOW) or none so large (TOO_LARGE), or their time was over (EXPIRED)',
     labelNames: ['cause'],
     registers,
   });
