@@ -11,6 +11,7 @@ import { type GatewayMetrics, gatewayMetrics } from './metrics.ts';
 import { metricsListener } from './metrics-listener.ts';
 import { RecentClosings } from './recent-closings.ts';
 import { SessionTable } from './sessions.ts';
+import { Slowdown } from './slowdown.ts';
 
 /** What a gateway's inside is made of. */
 export type GatewayOptions = {
@@ -21,6 +22,8 @@ export type GatewayOptions = {
   readonly log: Log;
   /** How long a decision may take; a test may shorten it. */
   readonly decisionMs?: number | undefined;
+  /** How long an answer is held back to a device that fails too often; a test may shorten it. */
+  readonly holdMs?: number | undefined;
   /** What else must be so for `/readyz`. */
   readonly ready?: () => boolean;
 };
@@ -32,6 +35,7 @@ export type Gateway = {
   readonly sessions: SessionTable;
   readonly metrics: GatewayMetrics;
   readonly connections: ConnectionLimits;
+  readonly slowdown: Slowdown;
   /** The server for `/metrics`, `/healthz` and `/readyz`, not yet listening. */
   readonly probes: Server;
   /** Closes the sessions, spread over the time that the limits allow; `/readyz` answers 503 from now on. */
@@ -42,7 +46,7 @@ export type Gateway = {
 
 /** Wires the inside of a gateway and follows the changes from now on. */
 export function openGateway(options: GatewayOptions): Gateway {
-  const { registry, auth: addresses, limits, log, decisionMs, ready = () => true } = options;
+  const { registry, auth: addresses, limits, log, decisionMs, holdMs, ready = () => true } = options;
   const { monotonic } = systemClock;
   const [clock, random] = [systemClock, systemRandom];
   const metrics = gatewayMetrics(registry, { sessionsOpen: () => sessions.size, monotonic });
@@ -50,6 +54,7 @@ export function openGateway(options: GatewayOptions): Gateway {
   const sessions = new SessionTable({ closings, metrics, log });
   const delay = new LoopDelay(monotonic);
   const connections = new ConnectionLimits({ limits, delay, monotonic, metrics });
+  const slowdown = new Slowdown(holdMs);
   const auth = connectAuth({
     ...{ addresses, clock, random, metrics, log, maxInFlight: limits.decisions },
     ...(decisionMs === undefined ? {} : { deadlineMs: decisionMs }),
@@ -59,13 +64,14 @@ export function openGateway(options: GatewayOptions): Gateway {
   const probes = metricsListener(registry, () => watcher.placed && !draining && ready());
   watcher.start();
   return {
-    ...{ auth, watcher, sessions, metrics, connections, probes },
+    ...{ auth, watcher, sessions, metrics, connections, slowdown, probes },
     drain: () => {
       draining = true;
       return drainSessions(sessions, limits.drainMs);
     },
     close: () => {
       delay.stop();
+      slowdown.stop();
       watcher.stop();
       auth.close();
       probes.closeAllConnections();

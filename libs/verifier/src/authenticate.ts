@@ -20,6 +20,7 @@ import {
   verify,
 } from '@latchkey/credential';
 import {
+  type Allowance,
   type Clock,
   CREDENTIAL_ID_BYTES,
   type DeviceId,
@@ -28,6 +29,7 @@ import {
   toCredentialId,
 } from '@latchkey/kernel';
 import type { RecordKey, Store, Write } from '@latchkey/store';
+import { FailedAttempts } from './attempts.ts';
 import { type Derived, derive, type Handshake } from './derive.ts';
 import { type RecordStats, Records, type Sighting } from './records.ts';
 import { checkSessions, type Session } from './sessions.ts';
@@ -39,6 +41,8 @@ export type Question = {
   readonly deviceId: DeviceId;
   readonly protocol: Protocol;
   readonly proof: Proof;
+  /** The device's network address, for the budget of failed attempts; absent or empty: it has none. */
+  readonly source?: string;
 };
 
 /** A decision, and how old the record was that it was made on. */
@@ -70,6 +74,8 @@ export type VerifierOptions = {
   readonly tokenKeys?: () => TokenKeys;
   /** Devices to keep in memory. */
   readonly maxRecords: number;
+  /** How often a device may fail from one source before its proofs are not looked at; absent: as often as it likes. */
+  readonly failures?: Allowance | undefined;
   /** Hears why the store could not be told of last uses; they are told later. */
   readonly reportFailed?: (error: unknown) => void;
 };
@@ -83,6 +89,8 @@ const LEASE_WAIT_MS = 700;
 /** Questions that wait for the store or the lease: beyond this, a store that has stopped answering would only pile up memory. */
 const MAX_WAITING = 50_000;
 
+const THROTTLED: Answer = { decision: denied('THROTTLED'), cacheAgeMs: 0 };
+
 /** Decides on proofs. One per process; it hears every change of its store. */
 export class Verifier {
   readonly #store: Store;
@@ -90,6 +98,7 @@ export class Verifier {
   readonly #records: Records;
   readonly #trust: Trust;
   readonly #uses: Uses;
+  readonly #failed: FailedAttempts | undefined;
   readonly #stopListening: () => void;
   // Retirements that this process has begun, and that others may not have heard of.
   readonly #settling = new Map<DeviceId, Promise<unknown>>();
@@ -106,6 +115,7 @@ export class Verifier {
     this.#records = records;
     const trust = new Trust(options.store, options.clock.monotonic);
     this.#trust = trust;
+    this.#failed = options.failures && new FailedAttempts(options.failures, options.clock.monotonic);
     this.#uses = new Uses({ ...options, reportFailed: options.reportFailed ?? (() => undefined) });
     this.#stopListening = options.store.listen({
       changed: ({ key, position }) => (isTrustKey(key) ? trust.changed(key, position) : records.invalidate(key)),
@@ -131,6 +141,11 @@ export class Verifier {
     return this.#uses.size;
   }
 
+  /** Devices that have failed of late, counted by source. */
+  get failing(): number {
+    return this.#failed?.size ?? 0;
+  }
+
   /** Before the first question: from now on the store is told of last uses. Rejects as the store does. */
   start(): Promise<void> {
     return this.#uses.start();
@@ -143,10 +158,14 @@ export class Verifier {
 
   /**
    * Decides on a proof; activation, first use and a retirement that waited for it are durable before it is granted. Answers at once when
-   * the record is in memory. Throws or rejects with NoDecision, or as the store does.
+   * the record is in memory. Throws or rejects with NoDecision, or as the store does. A proof of a device that has failed
+   * too often from this source is not looked at, be it right.
    */
   authenticate(question: Question): Answer | Promise<Answer> {
-    return this.#fromMemory(question) ?? this.#waitFor(question);
+    if (this.#failed?.areSpent(question)) return THROTTLED;
+    const answer = this.#fromMemory(question) ?? this.#waitFor(question);
+    if (!(answer instanceof Promise)) this.#failed?.note(question, answer.decision);
+    return answer;
   }
 
   /** Decides on a fresh record as `authenticate` would, and changes nothing. */
@@ -220,7 +239,11 @@ export class Verifier {
   }
 
   #waitFor(question: Question): Promise<Answer> {
-    return this.#counted(1, () => this.#fromStore(question));
+    return this.#counted(1, async () => {
+      const answer = await this.#fromStore(question);
+      this.#failed?.note(question, answer.decision);
+      return answer;
+    });
   }
 
   async #counted<T>(questions: number, work: () => Promise<T>): Promise<T> {

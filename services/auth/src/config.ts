@@ -1,4 +1,5 @@
 import { join, resolve } from 'node:path';
+import type { Allowance } from '@latchkey/kernel';
 import {
   type Address,
   addressOption,
@@ -32,6 +33,8 @@ export type Config = {
   readonly maxCachedDevices: number;
   /** How long a credential must not have been used before it is called safe to retire. */
   readonly quietMs: number;
+  /** How often a device may fail from one source; undefined: as often as it likes. */
+  readonly failures: Allowance | undefined;
   readonly reportDecisionTimes: boolean;
   readonly logLevel: LogLevel;
 };
@@ -53,6 +56,8 @@ type Flags = {
   timestampLateMinutes: number;
   cacheDevices: number;
   quietHours: number;
+  failedAttempts: number;
+  failedAttemptSeconds: number;
   reportDecisionTimes: boolean;
   insecureListen: boolean;
   logLevel: LogLevel;
@@ -158,6 +163,20 @@ function addLimits(command: Command): Command {
         min: 0,
         max: 8_760,
       }),
+    )
+    .addOption(
+      numberOption(
+        '--failed-attempts <n>',
+        'wrong proofs of a device from one address that are looked at in a row; then it is told to come again; 0: no bound',
+        { fallback: 20, min: 0, max: 100_000 },
+      ),
+    )
+    .addOption(
+      numberOption('--failed-attempt-seconds <s>', 'after so long a time one more of them is looked at', {
+        fallback: 5,
+        min: 1,
+        max: 86_400,
+      }),
     );
 }
 
@@ -182,6 +201,7 @@ function fromFlags(flags: Flags, sealingKeys: string | undefined): Config {
       afterMs: flags.timestampLateMinutes * MINUTE_MS,
     },
     maxCachedDevices: flags.cacheDevices,
+    failures: failuresOf(flags),
     quietMs: flags.quietHours * HOUR_MINUTES * MINUTE_MS,
     reportDecisionTimes: flags.reportDecisionTimes,
     logLevel: flags.logLevel,
@@ -193,6 +213,10 @@ function readProducts(text: string): readonly string[] {
   if (products.length <= MAX_COAP_PRODUCTS && products.every((product) => /^[A-Za-z0-9_-]{1,64}$/.test(product)))
     return products;
   throw new InvalidArgumentError(`1 to ${MAX_COAP_PRODUCTS} product ids by comma, each 1 to 64 of A-Z a-z 0-9 _ and -`);
+}
+
+function failuresOf({ failedAttempts: burst, failedAttemptSeconds }: Flags): Allowance | undefined {
+  return burst === 0 ? undefined : { burst, intervalMs: failedAttemptSeconds * 1_000 };
 }
 
 function redisUrl(store: string): string | undefined {

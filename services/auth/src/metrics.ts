@@ -72,6 +72,12 @@ export function cacheMetrics(registry: Registry, verifier: Verifier): void {
   });
   lookups.inc({ result: 'hit' }, 0);
   gauge(registry, 'latchkey_cached_records', 'Devices in memory.', () => verifier.size);
+  gauge(
+    registry,
+    'latchkey_failing_devices',
+    'Devices that have failed of late, counted by source.',
+    () => verifier.failing,
+  );
   gauge(registry, 'latchkey_untold_uses', 'Uses of credentials that the store is not told yet.', () => verifier.untold);
 }
 

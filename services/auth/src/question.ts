@@ -31,7 +31,7 @@ export function readQuestion(request: AuthenticateRequest): Question {
     validate(AuthenticateRequestSchema, request);
     throw new RpcError(status.INVALID_ARGUMENT, 'the attempt cannot be read');
   }
-  return { deviceId, protocol, proof };
+  return { deviceId, protocol, proof, source: request.source };
 }
 
 /** Reads an attempt that shall get a token. Throws INVALID_ARGUMENT that names the field. */

@@ -133,6 +133,7 @@ function makeVerifier(config: Config, store: Store, keys: () => TokenKeys, log: 
     settings: { ...DEFAULT_SETTINGS, timestampWindow, requireTrustedCa, coapAcceptsSecondary },
     tokenKeys: keys,
     maxRecords: config.maxCachedDevices,
+    failures: config.failures,
     reportFailed: (error) => log.warn({ err: error }, 'last uses are told to the store later'),
   });
   return { verifier, noted };

@@ -7,9 +7,10 @@ import type {
   Grant,
   Session,
   SessionTable,
+  Slowdown,
 } from '@latchkey/gateway-kit';
 import type { Clock, DeviceId } from '@latchkey/kernel';
-import { Protocol } from '@latchkey/protocol/v1';
+import { DenyReason, Protocol } from '@latchkey/protocol/v1';
 import type { Log } from '@latchkey/runtime';
 import type { Refusal } from './answer.ts';
 import { expire, kickOf } from './kick.ts';
@@ -26,6 +27,8 @@ export type AdmissionOptions = {
   readonly watcher: Pick<ChangeWatcher, 'placed'>;
   readonly sessions: SessionTable;
   readonly metrics: GatewayMetrics;
+  /** Holds back the answers to devices that fail too often. */
+  readonly slowdown: Pick<Slowdown, 'hold'>;
   readonly clock: Clock;
   readonly log: Log;
 };
@@ -63,16 +66,21 @@ const NOT_FOLLOWING = { decision: 'NONE', cause: 'NOT_FOLLOWING' } as const;
 
 /** Decides who may connect, whatever carries the link's messages afterwards. */
 export function createAdmission(options: AdmissionOptions): Admit {
-  const { metrics, log } = options;
+  const { metrics, slowdown, log } = options;
   return async (link, connect) => {
     const outcome = await admit(options, link, connect).catch((error: unknown): Refusal => {
       log.error({ err: error }, 'an admission failed');
       return { decision: 'NONE', cause: 'FAILED' };
     });
     metrics.decided(outcome);
+    if (isThrottled(outcome)) await slowdown.hold();
     if (outcome.decision !== 'GRANTED') log.debug({ clientId: connect.clientId, outcome }, 'refused');
     return outcome;
   };
+}
+
+function isThrottled(outcome: Admitted | Refusal): boolean {
+  return outcome.decision === 'DENIED' && outcome.reason === DenyReason.THROTTLED;
 }
 
 /** The steps of one CONNECT. The session registers first and is looked at again before the device hears of it. */

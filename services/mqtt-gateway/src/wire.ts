@@ -12,14 +12,20 @@ import { type ListenerPlan, type Listeners, openListeners } from './listener.ts'
 const CONNECT_DEADLINE_MS = 10_000;
 
 /** What a test may shorten. */
-export type Deadlines = { readonly connectMs?: number; readonly decisionMs?: number; readonly upstreamMs?: number };
+export type Deadlines = {
+  readonly connectMs?: number;
+  readonly decisionMs?: number;
+  readonly upstreamMs?: number;
+  /** How long the answer to a device that fails too often is held back. */
+  readonly holdMs?: number;
+};
 
 /** Builds the MQTT gateway from top to bottom and starts it. Rejects with a SettingsError when the settings cannot be. */
 export async function startMqttGateway(config: Config, log: Log, deadlines: Deadlines = {}): Promise<Running> {
   const registry = createRegistry('mqtt-gateway');
   const { limits } = config;
-  const { decisionMs, connectMs = CONNECT_DEADLINE_MS } = deadlines;
-  const gateway = openGateway({ registry, auth: config.auth, limits, log, decisionMs });
+  const { decisionMs, holdMs, connectMs = CONNECT_DEADLINE_MS } = deadlines;
+  const gateway = openGateway({ registry, auth: config.auth, limits, log, decisionMs, holdMs });
   const { sessions, connections } = gateway;
   const { monotonic } = systemClock;
   const admit = createAdmission({ ...gateway, clock: systemClock, log });
