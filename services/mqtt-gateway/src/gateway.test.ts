@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest';
 import { closed, dial, dialIn, login, mosquittoPub, until } from './test-bench.ts';
 import { farewell, Links, VERSIONS } from './test-links.ts';
 
-const links = new Links({ deadlines: { decisionMs: 500 } });
+const links = new Links({ deadlines: { decisionMs: 500, holdMs: 20 } });
 
 describe.each(VERSIONS)('$name', ({ speak, flag, column }) => {
   const online = (deviceId: string) => links.online(deviceId, speak);

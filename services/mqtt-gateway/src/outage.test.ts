@@ -89,6 +89,24 @@ test('over the bound of questions devices are told at once to come again', async
   await (await first).endAsync(true);
 });
 
+test('a device that fails too often gets its answer late, others at once', async () => {
+  const { mqtt, table } = await bench({ deadlines: { holdMs: 2_000 } });
+  const asked: string[] = [];
+  table.answer = ({ deviceId }) => {
+    asked.push(deviceId);
+    return denied(deviceId === 'd' ? DenyReason.THROTTLED : DenyReason.SECRET_MISMATCH);
+  };
+  const answered: unknown[] = [];
+  const throttled = dial(mqtt, login('d')).then((code) => answered.push(code));
+  await until(() => asked.length === 1);
+  answered.push(await dial(mqtt, login('e')));
+  await throttled;
+  expect([asked, answered]).toEqual([
+    ['d', 'e'],
+    [4, 3],
+  ]);
+});
+
 test('while sessions are drained nobody comes in and /readyz says so', async () => {
   const { mqtt, url, stop } = await bench({ limits: { drainMs: 2_000 } });
   const clients = await Promise.all(Array.from({ length: 60 }, (_, number) => dialIn(mqtt, login(`d${number}`))));

@@ -65,9 +65,9 @@ export function asSystem(launcher: Program): Launched {
 }
 
 /** The auth service alone; its gateways' listener takes the given port. */
-export function startAuth(place: Place, grpcPort: number): Promise<Program> {
+export function startAuth(place: Place, grpcPort: number, ...more: readonly string[]): Promise<Program> {
   const ports = ['--grpc', `127.0.0.1:${grpcPort}`, '--admin', FREE];
-  return start('services/auth/src/main.ts', ['--data-dir', place.dataDir, ...ports, ...place.storeArgs]);
+  return start('services/auth/src/main.ts', ['--data-dir', place.dataDir, ...ports, ...place.storeArgs, ...more]);
 }
 
 /** The MQTT gateway alone, without TLS, over one auth service or several replicas. */
