@@ -17,8 +17,11 @@ const START_DEADLINE_MS = 180_000;
 /** For a test of the suite: a broker, its clients and two gateways share a busy machine. */
 export const TIMEOUT_MS = 20_000;
 
+/** The versions that a broker speaks, and those that it does not. */
+export type Languages = { readonly speaks: readonly SpokenVersion[]; readonly not?: readonly SpokenVersion[] };
+
 /** What holds for devices behind two gateways in front of one real broker. */
-export function brokerSuite(startBroker: () => Promise<TestBroker>, versions: readonly SpokenVersion[]): void {
+export function brokerSuite(startBroker: () => Promise<TestBroker>, { speaks, not = [] }: Languages): void {
   let broker: TestBroker;
   let gateways: readonly [Bench, Bench];
   let named = 0;
@@ -56,7 +59,7 @@ export function brokerSuite(startBroker: () => Promise<TestBroker>, versions: re
     return { client, heard };
   };
 
-  test.each(versions)('$flag: reports go up and commands come down', async ({ options }) => {
+  test.each(speaks)('$flag: reports go up and commands come down', async ({ options }) => {
     const device = deviceId();
     const { client: application, heard } = await backend();
     const client = await online(device, options);
@@ -68,7 +71,7 @@ export function brokerSuite(startBroker: () => Promise<TestBroker>, versions: re
     await until(() => commands.includes(`$oc/devices/${device}/sys/commands/request_id=1 command`));
   });
 
-  test.each(versions)('$flag: WebSocket goes in and plain MQTT comes out', async ({ options }) => {
+  test.each(speaks)('$flag: WebSocket goes in and plain MQTT comes out', async ({ options }) => {
     const device = deviceId();
     const { heard } = await backend();
     const overWebSocket = { ...login(device), ...options, protocol: 'ws', path: '/mqtt' } as const;
@@ -82,14 +85,14 @@ export function brokerSuite(startBroker: () => Promise<TestBroker>, versions: re
     await ended;
   });
 
-  test.each(versions)('$flag: mosquitto_pub gets through', async ({ flag }) => {
+  test.each(speaks)('$flag: mosquitto_pub gets through', async ({ flag }) => {
     const { clientId, username, password } = login(deviceId());
     const who = ['-p', String(gateways[0].mqtt), '-V', flag, '-i', clientId, '-u', username, '-P', password];
     const what = ['-q', '1', '-t', `$oc/devices/${username}/sys/properties/report`, '-m', '{}'];
     expect(await mosquittoPub([...who, ...what])).toEqual({ code: 0, said: '' });
   });
 
-  test.each(versions)('$flag: a device neither writes nor reads another one’s topics', async ({ options }) => {
+  test.each(speaks)('$flag: a device neither writes nor reads another one’s topics', async ({ options }) => {
     const victim = deviceId();
     const { client: application, heard } = await backend();
     const stolen: string[] = [];
@@ -112,20 +115,17 @@ export function brokerSuite(startBroker: () => Promise<TestBroker>, versions: re
     expect(heard.filter((message) => message.includes('forged'))).toEqual([]);
   });
 
-  test.each(versions)(
-    '$flag: the new link wins, through another gateway and under another hour',
-    async ({ options }) => {
-      const device = deviceId();
-      const first = await online(device, options);
-      const replaced = closed(first);
-      const second = await online(device, { ...options, clientId: `${device}_0_0_2025041402` }, gateways[1]);
-      await replaced;
-      await second.publishAsync(`$oc/devices/${device}/up`, 'x', { qos: 1 });
-      expect(second.connected).toBe(true);
-    },
-  );
+  test.each(speaks)('$flag: the new link wins, through another gateway and under another hour', async ({ options }) => {
+    const device = deviceId();
+    const first = await online(device, options);
+    const replaced = closed(first);
+    const second = await online(device, { ...options, clientId: `${device}_0_0_2025041402` }, gateways[1]);
+    await replaced;
+    await second.publishAsync(`$oc/devices/${device}/up`, 'x', { qos: 1 });
+    expect(second.connected).toBe(true);
+  });
 
-  test.each(versions)('$flag: a freeze ends the link, and the broker tells the device’s will', async ({ options }) => {
+  test.each(speaks)('$flag: a freeze ends the link, and the broker tells the device’s will', async ({ options }) => {
     const device = deviceId();
     const { heard } = await backend();
     const will = { topic: `$oc/devices/${device}/gone`, payload: Buffer.from('gone'), qos: 1, retain: false } as const;
@@ -136,7 +136,7 @@ export function brokerSuite(startBroker: () => Promise<TestBroker>, versions: re
     await until(() => heard.includes(`$oc/devices/${device}/gone gone`));
   });
 
-  test.each(versions)('$flag: a will on another one’s topic is not told', async ({ options }) => {
+  test.each(speaks)('$flag: a will on another one’s topic is not told', async ({ options }) => {
     const [victim, device, witness] = [deviceId(), deviceId(), deviceId()];
     const { heard } = await backend();
     const willOn = (id: string) =>
@@ -151,6 +151,15 @@ export function brokerSuite(startBroker: () => Promise<TestBroker>, versions: re
     await until(() => heard.includes(`$oc/devices/${witness}/gone gone`));
     expect(heard.filter((message) => message.includes(victim))).toEqual([]);
   });
+
+  test.each(not)(
+    '$flag: what the broker does not speak is refused, and not as a wrong password',
+    async ({ options }) => {
+      const [unsupported, unavailable] = [0x84, 0x88];
+      const code = await dial(gateways[0].mqtt, { ...login(deviceId()), ...options });
+      expect([unsupported, unavailable]).toContain(code);
+    },
+  );
 
   test('a session outlives its link, though the client id changes with the hour', async () => {
     const device = deviceId();
