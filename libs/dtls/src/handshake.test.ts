@@ -155,6 +155,14 @@ describe('who is refused', () => {
     expect(server.attempts).toEqual([]);
   });
 
+  test('a Finished in clear, right as it may be: it is not heard', async () => {
+    const server = await startServer();
+    const client = newClient(server, { finishedEpoch: 0, giveUpMs: 400 });
+    await expect(client.connect()).rejects.toThrow('the server says nothing');
+    expect(server.attempts).toEqual([]);
+    expect(server.server.handshakeCount).toBe(1);
+  });
+
   test.each(['DECRYPT_ERROR', 'ACCESS_DENIED', 'INTERNAL_ERROR'] as const)(
     'whom admit refuses with %s',
     async (alert) => {

@@ -94,7 +94,7 @@ export class Handshake<Grant> {
     return hello.random.equals(this.#conversation.randoms.client);
   }
 
-  /** The client repeats its hello. */
+  /** The client repeats its hello, so it may not have heard the answer (RFC 6347 4.2.4). */
   repeat(): void {
     this.#retransmission.nudge();
   }
@@ -126,7 +126,6 @@ export class Handshake<Grant> {
   }
 
   #hear(heard: Heard): void {
-    if (heard === 'REPEATED') this.#retransmission.nudge();
     const isWrongKey = heard === 'UNOPENED_FINISHED' && this.#step === 'FINISHED' && this.#derivation !== undefined;
     if (isWrongKey) this.#fail('WRONG_KEY', 'the Finished does not open', 'DECRYPT_ERROR');
     else if (heard === 'ALERT') this.#fail('PROTOCOL_ERROR', 'the client ended the handshake');

@@ -14,8 +14,6 @@ export type Heard =
   | 'ALERT'
   /** What looks like a Finished opens under none of the keys. */
   | 'UNOPENED_FINISHED'
-  /** The client repeats what was taken already. */
-  | 'REPEATED'
   | 'NOTHING_ELSE';
 
 /** What a client's side of a handshake is read by. */
@@ -78,7 +76,8 @@ export class Incoming {
 
   /** Of epoch 0 only messages count: its alerts could be anybody's, and ChangeCipherSpec says nothing new. */
   #receivePlain({ type, fragment }: WireRecord): Heard {
-    return type === CONTENT.HANDSHAKE && this.#addFragments(fragment, 0) ? 'REPEATED' : 'NOTHING_ELSE';
+    if (type === CONTENT.HANDSHAKE) this.#addFragments(fragment, 0);
+    return 'NOTHING_ELSE';
   }
 
   /** What opens under no key is dropped (RFC 6347 4.1.2.7), but when it is the Finished somebody must be told. */
@@ -90,8 +89,8 @@ export class Incoming {
     }
     this.#candidates = this.#candidates.slice(0, this.#candidate + 1);
     if (opened.some(({ type }) => type === CONTENT.ALERT)) return 'ALERT';
-    const messages = opened.filter(({ type }) => type === CONTENT.HANDSHAKE);
-    return messages.map(({ body }) => this.#addFragments(body, 1)).some(Boolean) ? 'REPEATED' : 'NOTHING_ELSE';
+    for (const { type, body } of opened) if (type === CONTENT.HANDSHAKE) this.#addFragments(body, 1);
+    return 'NOTHING_ELSE';
   }
 
   #use(candidate: number): boolean {
@@ -109,10 +108,10 @@ export class Incoming {
     return fragment.length === sealedBytes(this.#suite, FINISHED_BYTES);
   }
 
-  /** Whether any was of a message that was taken already. Only the Finished is sealed, and it always is. */
-  #addFragments(body: Buffer, epoch: 0 | 1): boolean {
-    const fragments = tryDecode(() => readFragments(body)) ?? [];
-    const fitting = fragments.filter(({ type }) => (type === HANDSHAKE.FINISHED) === (epoch === 1));
-    return fitting.map((fragment) => this.#reassembly.add(fragment, epoch)).includes('OLD');
+  /** Only the Finished is sealed, and it always is. */
+  #addFragments(body: Buffer, epoch: 0 | 1): void {
+    for (const fragment of tryDecode(() => readFragments(body)) ?? []) {
+      if ((fragment.type === HANDSHAKE.FINISHED) === (epoch === 1)) this.#reassembly.add(fragment, epoch);
+    }
   }
 }

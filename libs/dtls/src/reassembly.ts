@@ -12,9 +12,6 @@ type Partial = {
 /** A client's flight has at most four messages after its hello. */
 const MAX_MESSAGES_AHEAD = 4;
 
-/** What became of a fragment: it was of use, it is of a message that was taken already, or it is of no use. */
-export type Added = 'ADDED' | 'OLD' | 'IGNORED';
-
 /**
  * Puts a client's handshake messages together from fragments in any order, overlapping or repeated, and gives them out
  * in their order (RFC 6347 4.2.2, 4.2.3). Holds at most `maxBytes` of bodies.
@@ -30,14 +27,16 @@ export class Reassembly {
     this.#maxBytes = maxBytes;
   }
 
-  /** Takes a fragment in. Among bytes that overlap, the first stay. */
-  add(fragment: Fragment, epoch: number): Added {
-    if (fragment.messageSequence < this.#next) return 'OLD';
-    if (fragment.messageSequence >= this.#next + MAX_MESSAGES_AHEAD) return 'IGNORED';
-    const partial = this.#partialFor(fragment, epoch);
-    if (partial === undefined) return 'IGNORED';
+  /**
+   * Takes a fragment in; false when it is of no use: its message was taken, is far ahead or too long, or began otherwise.
+   * Among bytes that overlap, the first stay.
+   */
+  add(fragment: Fragment, epoch: number): boolean {
+    const ahead = fragment.messageSequence - this.#next;
+    const partial = ahead >= 0 && ahead < MAX_MESSAGES_AHEAD ? this.#partialFor(fragment, epoch) : undefined;
+    if (partial === undefined) return false;
     fill(partial, fragment);
-    return 'ADDED';
+    return true;
   }
 
   /** The next message in order, or undefined while anything of it is missing. */

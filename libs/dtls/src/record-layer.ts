@@ -74,7 +74,7 @@ export class RecordLayer {
    */
   open(record: WireRecord): Opened | undefined {
     if (record.epoch !== 1 || !this.#window.isNew(record.sequence)) return undefined;
-    const body = this.#hasRightForm(record) ? this.#keys?.read.open(record) : undefined;
+    const body = this.#hasRightId(record) ? this.#keys?.read.open(record) : undefined;
     if (body === undefined) {
       this.#forgeries += 1;
       return undefined;
@@ -86,13 +86,12 @@ export class RecordLayer {
 
   /** Whether the record was sealed by this association's client, seen before or not. */
   isAuthentic(record: WireRecord): boolean {
-    return record.epoch === 1 && this.#hasRightForm(record) && this.#keys?.read.open(record) !== undefined;
+    return record.epoch === 1 && this.#hasRightId(record) && this.#keys?.read.open(record) !== undefined;
   }
 
-  /** Where an id was negotiated, all sealed records must carry it, and else none (RFC 9146 3). */
-  #hasRightForm(record: WireRecord): boolean {
-    if ((record.type === CONTENT.TLS12_CID) !== this.expectsConnectionId) return false;
-    return record.connectionId.equals(this.#ids?.incoming ?? NO_ID);
+  /** Where an id was negotiated, all sealed records must carry it, and else none may carry any (RFC 9146 3). */
+  #hasRightId({ connectionId }: WireRecord): boolean {
+    return connectionId.equals(this.#ids?.incoming ?? NO_ID);
   }
 }
 

@@ -47,10 +47,7 @@ export class Retransmission {
     this.#timer = setTimeout(() => this.start(), waitMs);
   }
 
-  /**
-   * The client repeats its flight, so it has not heard this one: sends at once, unless paused or just done. A client's
-   * flight is several records, which must not be answered one by one.
-   */
+  /** The client has not heard the flight: sends it at once, unless it just went out or waits for something else. */
   nudge(): void {
     if (this.#timer === undefined) return;
     if (this.#options.clock() - this.#lastAt >= this.#options.firstMs / 4) this.start();

@@ -86,6 +86,18 @@ describe('before the cookie came back', () => {
     expect(server.server.counters.handshakes).toBe(1);
   });
 
+  test('a cookie does not outlive a time in which nobody came', async () => {
+    let nowMs = 0;
+    const server = await startServer({ clock: () => nowMs });
+    const client = newClient(server);
+    client.sendRaw(recordOf(client.hello(Buffer.alloc(0), 0)));
+    await until(() => client.datagrams.length === 1);
+    nowMs = 2 * COOKIE_KEY_LIFE_MS;
+    client.sendRaw(recordOf(client.hello(client.datagrams[0]?.subarray(13 + 12 + 3) ?? Buffer.alloc(0), 1)));
+    await until(() => server.server.counters.helloVerifyRequests === 2);
+    expect(server.server.counters.handshakes).toBe(0);
+  });
+
   test('a hello in pieces, or with other messages beside it, is dropped', async () => {
     const server = await startServer();
     const client = newClient(server);
@@ -167,6 +179,15 @@ describe('limits', () => {
   test('handshakes in flight', () => shedWith({ handshakes: 2 }));
   test('handshakes in flight of one address', () => shedWith({ handshakesPerAddress: 2 }));
   test('sessions, handshakes that may become one included', () => shedWith({ sessions: 2 }));
+
+  test('what is over does not count', async () => {
+    const server = await startServer({ limits: { handshakes: 1, handshakesPerAddress: 1 } });
+    for (const key of [undefined, 'wrong', undefined, 'wrong', undefined]) {
+      const client = newClient(server, key === undefined ? {} : { key: Buffer.from(key) });
+      await client.connect().catch(() => {});
+    }
+    expect(server.server.counters).toMatchObject({ handshakes: 5, established: 3, failed: 2, shed: 0 });
+  });
 
   test('what was shed may come again with the same cookie', async () => {
     const server = await startServer({ limits: { sessions: 1 } });

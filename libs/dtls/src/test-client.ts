@@ -38,6 +38,8 @@ export type TestClientOptions = {
   readonly certificate?: { readonly chain: readonly Buffer[]; readonly verify: (messages: Buffer) => readonly Draft[] };
   /** What it makes of its Finished. */
   readonly finished?: (body: Buffer) => Buffer;
+  /** The epoch of its Finished: 0 sends it in clear. */
+  readonly finishedEpoch?: 0;
   /** Shares another client's socket: a device that restarts on the same port. */
   readonly socketOf?: TestClient;
 };
@@ -215,7 +217,7 @@ export class TestClient {
     const flight = () => [
       ...clear.flatMap((one) => this.#fragments(one, 0)),
       this.#records.write(0, CONTENT.CHANGE_CIPHER_SPEC, uint(1, 1)),
-      ...this.#fragments(message, 1),
+      ...this.#fragments(message, this.#options.finishedEpoch ?? 1),
     ];
     this.#lastFlight = flight;
     this.#sendFlight(flight(), flight);
