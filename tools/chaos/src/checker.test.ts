@@ -101,6 +101,11 @@ describe('violations', () => {
     const shown = (secret: number) => decisionOf({ secret, beginUs: 200, outcome: 'GRANTED' });
     expect(rulesBroken(again, shown(0), shown(2))).toEqual(['BY_START']);
     expect(rulesBroken(changesOf(CREATED, { ...retire, slot: 'SECONDARY' }), shown(0))).toEqual([]);
+    // It found the slot empty, so that the next reset is built on the same revision.
+    const idle = { ...retire, revision: 1 };
+    const next = changesOf({ ...CREATED, slot: 'SECONDARY' }, idle, { ...RESET, beginUs: 150 });
+    expect(rulesBroken(next, shown(2))).toEqual([]);
+    expect(rulesBroken(changesOf({ ...CREATED }, idle), shown(0))).toEqual(['BY_START']);
   });
 
   it('holds a CONNECT, which tells no revision, against the changes before it', () => {
@@ -151,6 +156,8 @@ describe('false rejections', () => {
     const retire = { act: 'RETIRE', builtOn: 1, beginUs: 100, outcome: 'UNKNOWN', endUs: undefined } as const;
     expect(rejected(changesOf(CREATED, { ...retire, slot: 'PRIMARY' }), shown(0, 200))).toBe(0);
     expect(rejected(changesOf(CREATED, { ...retire, slot: 'SECONDARY' }), shown(0, 200))).toBe(1);
+    const idle = { act: 'RETIRE', slot: 'SECONDARY', builtOn: 1, beginUs: 150, revision: 1 } as const;
+    expect(rejected(changesOf(CREATED, { ...retire, slot: 'PRIMARY' }, idle), shown(0, 200))).toBe(0);
   });
 
   it('is not sure beside an unknown reset, unless that can no longer be', () => {

@@ -1,4 +1,4 @@
-import type { Change, Decision, History } from './history.ts';
+import { type Change, type Decision, foundDone, type History } from './history.ts';
 
 /** A decision that broke the promise. */
 export type Violation = {
@@ -66,6 +66,7 @@ export function forbids(
   switch (change.act) {
     case 'RESET':
     case 'RETIRE':
+      if (foundDone(change) && secret.builtOn === change.builtOn) return false;
       return change.slot === secret.slot && secret.builtOn <= change.builtOn;
     case 'DELETE':
       return secret.builtOn <= change.builtOn;
@@ -103,7 +104,8 @@ function mayTake(change: Change, secret: Change): boolean {
 /** Another change was written on the revision that this one needed. */
 function wasNeverWritten(change: Change, own: readonly Change[]): boolean {
   if (change.outcome === 'OK') return false;
-  return own.some((other) => other !== change && other.outcome === 'OK' && other.builtOn === change.builtOn);
+  const isOther = (other: Change) => other !== change && other.outcome === 'OK' && !foundDone(other);
+  return own.some((other) => isOther(other) && other.builtOn === change.builtOn);
 }
 
 function isUndone(change: Change, decision: Decision, own: readonly Change[]): boolean {

@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Chance } from './chance.ts';
-import { type Fleet, followedBy } from './fleet.ts';
+import { type Fleet, toldOf } from './fleet.ts';
 import type { Proxies } from './proxies.ts';
 import { PASSING, type ProxyMode } from './proxy.ts';
 
@@ -115,7 +115,7 @@ export function upsets(fault: Fault, gateway: number, replicas: number): boolean
       return Number(which) === gateway;
     case 'replica':
     case 'network':
-      return Number(which) === followedBy(gateway, replicas);
+      return toldOf(gateway, replicas).includes(Number(which));
     default:
       return fault.kind !== 'burst';
   }

@@ -6,13 +6,13 @@ import { Proxies } from './proxies.ts';
 import { Replica } from './replica.ts';
 import type { StoreServers } from './servers.ts';
 
-/** Replicas over one store, each behind a proxy of its own, and gateways, with a proxy before the replica of each. */
+/** Replicas over one store, each behind a proxy of its own, and gateways, with a proxy before the replicas of each. */
 export type Fleet = {
   readonly servers: StoreServers;
   /** Between the replicas and their store. */
   readonly proxies: Proxies;
   readonly replicas: readonly Replica[];
-  /** Between the gateways and the replica that each follows. */
+  /** Between the gateways and their replicas. */
   readonly links: Proxies;
   readonly gateways: readonly Gateway[];
   readonly stop: () => Promise<void>;
@@ -42,21 +42,23 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
     endings.push(servers.stop);
     const proxies = await Proxies.open(Array.from({ length: options.replicas }, () => servers.ports));
     endings.push(() => proxies.close());
-    const followed = Array.from({ length: options.gateways }, (_, gateway) => followedBy(gateway, options.replicas));
-    // Their targets come up later, and anew each time that a replica is started.
-    const links = await Proxies.open(followed.map(() => [0]));
+    const told = Array.from({ length: options.gateways }, (_, gateway) => toldOf(gateway, options.replicas));
+    // Nothing listens on these ports: the targets come up later, and anew each time that a replica is started.
+    const links = await Proxies.open(told.map((own) => own.map((_, at) => at + 1)));
     endings.push(() => links.close());
     const aim = async (replica: number, port: number) => {
-      for (const [gateway, own] of followed.entries()) if (own === replica) await links.aim(gateway, port);
+      for (const [gateway, own] of told.entries()) {
+        if (own.includes(replica)) await links.aim(gateway, own.indexOf(replica), port);
+      }
     };
     const replicas = await startReplicas({ ...options, directory, servers, proxies, aim, endings });
     const gateways: Gateway[] = [];
     endings.push(async () => {
       await Promise.all(gateways.map((gateway) => gateway.stop()));
     });
-    for (const [index, [authPort = 0]] of links.ports.entries()) {
+    for (const [index, authPorts] of links.ports.entries()) {
       const logFile = join(directory, `gateway-${index}.log`);
-      gateways[index] = await Gateway.start({ tree: options.tree, authPort, logFile });
+      gateways[index] = await Gateway.start({ tree: options.tree, authPorts, logFile });
     }
     return { servers, proxies, replicas, links, gateways, stop };
   } catch (error) {
@@ -65,9 +67,10 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
   }
 }
 
-/** The replica that a gateway follows. */
-export function followedBy(gateway: number, replicas: number): number {
-  return gateway % replicas;
+/** The replicas that a gateway is told of: one has a replica to itself, the next one goes from any to any other. */
+export function toldOf(gateway: number, replicas: number): readonly number[] {
+  const all = Array.from({ length: replicas }, (_, at) => (gateway + at) % replicas);
+  return gateway % 2 === 0 ? all.slice(0, 1) : all;
 }
 
 async function startReplicas(options: {

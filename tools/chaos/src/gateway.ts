@@ -5,8 +5,8 @@ import { Program } from './program.ts';
 export type GatewayOptions = {
   /** The source tree that it runs from. */
   readonly tree: string;
-  /** Where its auth replica is for it: behind the fault proxy of their link. */
-  readonly authPort: number;
+  /** Where its auth replicas are for it: behind its fault proxy. */
+  readonly authPorts: readonly number[];
   /** The file that its own log goes to. */
   readonly logFile: string;
 };
@@ -20,10 +20,11 @@ export class Gateway {
   }
 
   /** Starts one. */
-  static async start({ tree, authPort, logFile }: GatewayOptions): Promise<Gateway> {
+  static async start({ tree, authPorts, logFile }: GatewayOptions): Promise<Gateway> {
     const main = join(tree, 'services/mqtt-gateway/src/main.ts');
     const listeners = ['--mqtt', '127.0.0.1:0', '--metrics', '127.0.0.1:0'];
-    const args = [main, ...listeners, '--auth', `127.0.0.1:${authPort}`, '--log-level', 'warn'];
+    const auth = authPorts.map((port) => `127.0.0.1:${port}`).join(',');
+    const args = [main, ...listeners, '--auth', auth, '--log-level', 'warn'];
     const gateway = new Gateway(new Program(args, logFile));
     await gateway.start();
     return gateway;

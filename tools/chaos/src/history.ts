@@ -27,7 +27,7 @@ export type Change = {
   endUs: number | undefined;
   /** OK: it was answered; UNKNOWN: it may have been written, or still be; REFUSED: it never was. */
   outcome: 'OK' | 'UNKNOWN' | 'REFUSED';
-  /** What it made, if it was answered and the answer tells. */
+  /** What it made, or what it found if nothing was to be done; if it was answered and the answer tells. */
   revision: number | undefined;
 };
 
@@ -79,6 +79,11 @@ export type History = {
 /** Whether a change puts a secret of its own into a slot. */
 export function makesSecret(act: ChangeAct): boolean {
   return act === 'CREATE' || act === 'RESET';
+}
+
+/** Whether a change was answered without a write: all was as it asked for, before anything else on that revision. */
+export function foundDone({ revision, builtOn }: Change): boolean {
+  return revision === builtOn;
 }
 
 /** This moment, in microseconds of CLOCK_MONOTONIC. */

@@ -50,7 +50,11 @@ const command = new Command('chaos')
   )
   .addOption(new Option('--store <kind>', 'what the replicas share').choices(Object.keys(STORES)).default('standalone'))
   .addOption(new Option('--replicas <n>', 'how many').argParser(wholeNumber(2, 16)).default(3))
-  .addOption(new Option('--gateways <n>', 'how many, each at one replica').argParser(wholeNumber(1, 16)).default(2))
+  .addOption(
+    new Option('--gateways <n>', 'how many; every other one is told of all replicas')
+      .argParser(wholeNumber(1, 16))
+      .default(2),
+  )
   .addOption(
     new Option('--clients <n>', 'MQTT clients, at most one a device').argParser(wholeNumber(0, 1_000)).default(40),
   )

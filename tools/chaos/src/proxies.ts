@@ -6,7 +6,7 @@ type Order =
   | { readonly act: 'SET'; readonly mode: ProxyMode }
   | { readonly act: 'CUT' | 'COUNT' }
   | { readonly act: 'RELEASE'; readonly count: number }
-  | { readonly act: 'AIM'; readonly port: number };
+  | { readonly act: 'AIM'; readonly at: number; readonly port: number };
 
 /** What the thread is told to do. */
 export type ProxyOrder = Order & { readonly proxy: number };
@@ -58,9 +58,9 @@ export class Proxies {
     await this.#order({ act: 'RELEASE', proxy, count });
   }
 
-  /** Has new connections to the proxy's first port lead to this one: its target was started again. */
-  async aim(proxy: number, port: number): Promise<void> {
-    await this.#order({ act: 'AIM', proxy, port });
+  /** Has new connections to one of the proxy's ports lead to this one: its target was started again. */
+  async aim(proxy: number, at: number, port: number): Promise<void> {
+    await this.#order({ act: 'AIM', proxy, at, port });
   }
 
   /** Ends the thread and with it every connection. */

@@ -21,7 +21,7 @@ function obey(order: ProxyOrder): number {
       proxy.releaseReplies(order.count);
       return 0;
     case 'AIM':
-      proxy.aim(order.port);
+      proxy.aim(order.at, order.port);
       return 0;
   }
 }

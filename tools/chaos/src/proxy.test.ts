@@ -125,7 +125,7 @@ it('leads new connections to where it is aimed, and leaves the old ones', async 
     socket.end('other');
   }).listen(0, '127.0.0.1');
   await once(other, 'listening');
-  proxy.aim((other.address() as AddressInfo).port);
+  proxy.aim(0, (other.address() as AddressInfo).port);
   const second = connect(proxy.ports[0] ?? 0, '127.0.0.1');
   const [chunk] = (await once(second, 'data')) as [Buffer];
   await say('a');

@@ -141,7 +141,7 @@ class Passage {
 }
 
 /**
- * Stands between one replica and all servers of its Redis, or between a gateway and its replica, and does to their connections what it is told. Where there
+ * Stands between one replica and all servers of its Redis, or between a gateway and its replicas, and does to their connections what it is told. Where there
  * are several, it tells its own ports wherever they tell theirs: no connection goes round it.
  */
 export class FaultProxy {
@@ -176,9 +176,9 @@ export class FaultProxy {
     return [...this.#told.values()];
   }
 
-  /** New connections to its first port lead to this one. */
-  aim(port: number): void {
-    this.#targetPorts[0] = port;
+  /** New connections to this one of its ports lead to another target. */
+  aim(at: number, targetPort: number): void {
+    this.#targetPorts[at] = targetPort;
   }
 
   /** From now on bytes are treated so; what waits and may pass now, passes. */

@@ -41,6 +41,7 @@ describe('what ends a session', () => {
   it.each([
     ['a plain reset', { act: 'RESET', slot: 'PRIMARY', builtOn: 1, beginUs: 200 }],
     ['a retirement of the other slot', { ...RETIRE, slot: 'SECONDARY', builtOn: 1 }],
+    ['a retirement that found the slot empty', { ...RETIRE, builtOn: 1, revision: 1 }],
     ['an unfreezing', { act: 'UNFREEZE', builtOn: 1, beginUs: 200 }],
     ['a freeze of unknown outcome', { ...FREEZE, outcome: 'UNKNOWN', endUs: undefined }],
     ['a freeze that was answered before it', { ...FREEZE, beginUs: 20 }],

@@ -1,5 +1,5 @@
 import { forbids } from './checker.ts';
-import type { Change, History, Session, Trouble } from './history.ts';
+import { type Change, foundDone, type History, type Session, type Trouble } from './history.ts';
 
 /**
  * How long a session may outlive the answer of a change that ends it, once nothing upsets its gateway's way to the log
@@ -79,9 +79,10 @@ function ends(change: Change, session: Session, secret: Change, own: readonly Ch
   return session.beginUs < endUs && change !== secret && forbids(change, grant, secret, own);
 }
 
-function closes({ act, forced, slot, builtOn }: Change, secret: Change, own: readonly Change[]): boolean {
+function closes(change: Change, secret: Change, own: readonly Change[]): boolean {
+  const { act, forced, slot, builtOn } = change;
   if (act === 'FREEZE' || act === 'DELETE' || forced) return true;
-  if (act !== 'RETIRE' || slot !== secret.slot || builtOn < secret.builtOn) return false;
+  if (act !== 'RETIRE' || slot !== secret.slot || builtOn < secret.builtOn || foundDone(change)) return false;
   // A retirement ends the sessions of what the slot held, which may be another credential by then.
   return !own.some((other) => {
     const between = other.builtOn > secret.builtOn && other.builtOn < builtOn;
