@@ -10,7 +10,7 @@ import { type Change, nowUs, type Session, type Trouble } from './history.ts';
 import { Load } from './load.ts';
 import { DEVICE_PREFIX, type Report, reportOf } from './report.ts';
 import type { StoreServers } from './servers.ts';
-import { endingsOf, judgeSessions, SESSION_BOUND_MS } from './session-rule.ts';
+import { endingsOf, judgeSessions, OVERTAKEN_MS, SESSION_BOUND_MS } from './session-rule.ts';
 import { Watchers } from './watching.ts';
 
 /** How long a run is let alone before and after the faults: connections must be older than a lease for quick resets. */
@@ -89,7 +89,7 @@ async function runOn(fleet: Fleet, options: RunOptions): Promise<Report> {
 
 /** Waits for the sessions that must end, as long as the rule lets them live. */
 async function mustEnd(changes: readonly Change[], sessions: readonly Session[]): Promise<void> {
-  const untilUs = nowUs() + SESSION_BOUND_MS * 1_000;
+  const untilUs = nowUs() + (SESSION_BOUND_MS + OVERTAKEN_MS) * 1_000;
   const open = () => sessions.filter(({ closeUs }) => closeUs === undefined);
   while (nowUs() <= untilUs && endingsOf({ changes, sessions: open() }).length > 0) await pause(LOOK_PAUSE_MS);
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Change, Session, Trouble } from './history.ts';
-import { judgeSessions, kickTimesMs, SESSION_BOUND_MS } from './session-rule.ts';
+import { judgeSessions, kickTimesMs, OVERTAKEN_MS, SESSION_BOUND_MS } from './session-rule.ts';
 
 const SECOND = 1_000_000;
 const BOUND_US = SESSION_BOUND_MS * 1_000;
@@ -86,6 +86,15 @@ describe('the bound', () => {
   it('counts until the end of the history for a session that is open', () => {
     expect(judge(changesOf(FREEZE), sessionOf(), { endUs: answeredUs + BOUND_US })).toEqual({ ended: [1], stale: 0 });
     expect(judge(changesOf(FREEZE), sessionOf(), { endUs: answeredUs + BOUND_US + 1 }).stale).toBe(1);
+  });
+
+  it('is longer for a session that was opened while the change was made', () => {
+    const beside = (closeUs: number) => {
+      const session = sessionOf({ beginUs: 190, openUs: FREEZE.beginUs, closeUs });
+      return judge(changesOf(FREEZE), session).stale;
+    };
+    expect(beside(answeredUs + BOUND_US + OVERTAKEN_MS * 1_000)).toBe(0);
+    expect(beside(answeredUs + BOUND_US + OVERTAKEN_MS * 1_000 + 1)).toBe(1);
   });
 
   it('begins anew after each trouble of its gateway, and of no other', () => {

@@ -4,10 +4,16 @@ import { type Change, foundDone, type History, type Session, type Trouble } from
 /**
  * How long a session may outlive the answer of a change that ends it, once nothing upsets its gateway's way to the log
  * any more. The gateway's own bounds: 3 s of silence until it gives a stream up, then 2.4 s until its channel tries
- * again and 2 s until it opens the next stream (libs/gateway-kit: change-watcher, auth-client, backoff); the replica's
+ * again and 2 s until it opens the next stream (libs/gateway-kit: change-watcher, replica, backoff); the replica's
  * lease may take 1.5 s more to come back, and the rest is for a machine that all of this shares.
  */
 export const SESSION_BOUND_MS = 10_000;
+
+/**
+ * So much longer may one live that was opened while the change was made: if its gateway then has to hear of a gap instead
+ * of the change, only the second check ends it, when no verdict from before can be on its way (MEMORY_AGE_MS, gateway-kit).
+ */
+export const OVERTAKEN_MS = 20_000;
 
 /** A session, and the first answered change that ends it. */
 export type Ending = { readonly session: Session; readonly change: Change };
@@ -49,7 +55,8 @@ function staleOf(
 ): readonly Ending[] {
   return endings.filter(({ session, change }) => {
     const own = troubles.filter(({ gateway }) => gateway === session.gateway);
-    return (session.closeUs ?? endUs) > dueUs(change.endUs ?? 0, own, boundMs * 1_000);
+    const ownBoundMs = session.openUs < change.beginUs ? boundMs : boundMs + OVERTAKEN_MS;
+    return (session.closeUs ?? endUs) > dueUs(change.endUs ?? 0, own, ownBoundMs * 1_000);
   });
 }
 
