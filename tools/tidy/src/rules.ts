@@ -5,6 +5,7 @@ import { importDirections, importsStayInside, packagesListed, restrictedImports 
 import { noMachinePaths, noTestLeftOut, nothingUnfinished } from './leftovers.ts';
 import { linksResolve } from './links.ts';
 import { manifestsAlike } from './manifests.ts';
+import { patchesFit } from './patches.ts';
 import { gatewaysAlike, reasonsAgree, reasonsAnswered, reasonsDocumented } from './reasons.ts';
 import type { Rule } from './repo.ts';
 import { sizes } from './size.ts';
@@ -29,5 +30,6 @@ export const RULES: Readonly<Record<string, Rule>> = {
   'no test is left out': noTestLeftOut,
   'nothing is marked as unfinished': nothingUnfinished,
   'no path of one machine is in a file': noMachinePaths,
+  'every patch fits the code that it is for': patchesFit,
   'packages have the same scripts and licence': manifestsAlike,
 };
