@@ -7,5 +7,6 @@ export { openGateway } from './gateway.ts';
 export { type LimitFlags, type Limits, limitOptions, limitsOf } from './limits.ts';
 export { limitConnections, listenOn } from './listen.ts';
 export { type GatewayMetrics, gatewayMetrics } from './metrics.ts';
+export { peerChain, sourceOf } from './peer.ts';
 export type { CloseCause, Session, SessionTable } from './sessions.ts';
 export type { Slowdown } from './slowdown.ts';

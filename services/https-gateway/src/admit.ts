@@ -1,11 +1,19 @@
-import type { AuthClient, ChangeWatcher, Decision, GatewayMetrics, SessionTable } from '@latchkey/gateway-kit';
+import {
+  type AuthClient,
+  type ChangeWatcher,
+  type Decision,
+  type GatewayMetrics,
+  peerChain,
+  type SessionTable,
+  sourceOf,
+} from '@latchkey/gateway-kit';
 import type { Clock, DeviceId } from '@latchkey/kernel';
 import { Protocol } from '@latchkey/protocol/v1';
 import type { Log } from '@latchkey/runtime';
 import type { EdgeRefusal, Refusal, Shown } from './answer.ts';
 import { type BodyMemory, readBody } from './body.ts';
 import { openReport } from './kick.ts';
-import { type HttpRequest, peerChain, sourceOf } from './listener.ts';
+import type { HttpRequest } from './listener.ts';
 import { readLogin, readReportProof } from './proof.ts';
 import { isReport } from './report.ts';
 import { type ReportKind, readRoute, topicOf } from './route.ts';
@@ -93,7 +101,7 @@ async function login(options: AdmissionOptions, request: HttpRequest, gone: Abor
   const read = readLogin(body.bytes);
   if (read === undefined) return refuseAtEdge('INPUT', 'OTHER');
 
-  const attempt = { ...read, protocol: Protocol.HTTPS, source: sourceOf(request) };
+  const attempt = { ...read, protocol: Protocol.HTTPS, source: sourceOf(request.socket) };
   const decision = await options.auth.mintToken(attempt);
   if (decision.decision !== 'GRANTED') return refuse(decision, 'OTHER');
 
@@ -109,7 +117,7 @@ async function report(
   gone: AbortSignal,
   { deviceId, kind }: Pick<Report, 'deviceId' | 'kind'>,
 ): Promise<Success | Failure> {
-  const proof = readReportProof(request.headers['access_token'], peerChain(request));
+  const proof = readReportProof(request.headers['access_token'], peerChain(request.socket));
   if (proof === undefined) return refuseAtEdge('NO_TOKEN', 'TOKEN');
   const shown: Shown = proof.kind.case === 'token' ? 'TOKEN' : 'OTHER';
 
@@ -137,7 +145,7 @@ async function report(
 function ask(options: AdmissionOptions, request: HttpRequest, deviceId: DeviceId, proof: Proof): Promise<Decision> {
   // Without a place in the log, the change that ends this report might never be heard of.
   if (!options.watcher.placed) return Promise.resolve(NOT_FOLLOWING);
-  return options.auth.authenticate({ deviceId, proof, protocol: Protocol.HTTPS, source: sourceOf(request) });
+  return options.auth.authenticate({ deviceId, proof, protocol: Protocol.HTTPS, source: sourceOf(request.socket) });
 }
 
 /** Reads the report and sends it upstream; until it is sent, the signal ends it. */

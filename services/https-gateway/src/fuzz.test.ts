@@ -110,6 +110,15 @@ test('a header is a token of at most 256 characters, or none', () => {
   );
 });
 
+test('a chain is cut before a certificate that is too long', () => {
+  const [leaf, long] = [new Uint8Array([1, 2]), new Uint8Array(16_385)];
+  expect(readReportProof(undefined, [leaf, long, leaf])).toEqual({
+    kind: { case: 'certificate', value: { chain: [leaf] } },
+  });
+  expect(readReportProof(undefined, [long])).toBeUndefined();
+  expect(readReportProof(undefined, [])).toBeUndefined();
+});
+
 test('no bytes at a port crash the gateway or leave a report behind', async () => {
   const good =
     'POST /v5/devices/a/sys/messages/up HTTP/1.1\r\nhost: a\r\naccess_token: t\r\ncontent-length: 5\r\n\r\nhello';

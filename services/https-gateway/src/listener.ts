@@ -9,8 +9,7 @@ import {
 } from 'node:http2';
 import type { Server, Socket } from 'node:net';
 import { setTimeout as wait } from 'node:timers/promises';
-import { TLSSocket } from 'node:tls';
-import { type ConnectionLimits, listenOn } from '@latchkey/gateway-kit';
+import { type ConnectionLimits, limitConnections, listenOn } from '@latchkey/gateway-kit';
 import type { Address, Log } from '@latchkey/runtime';
 
 /** A TLS handshake takes a slow device on a slow network a few seconds. */
@@ -40,12 +39,6 @@ const MAX_SESSION_MB = 2;
 
 /** Longest time that a stop waits for answers to leave. */
 const DRAIN_DEADLINE_MS = 3_000;
-
-/** Certificates passed on: what CertificateProof takes. A longer chain is cut, the leaf stays. */
-const MAX_CHAIN = 8;
-
-/** Bytes of a certificate: what CertificateProof takes. */
-const MAX_CERTIFICATE_BYTES = 16_384;
 
 /** The private key of the TLS listener and its certificate chain, PEM. */
 export type TlsIdentity = { readonly cert: Buffer; readonly key: Buffer };
@@ -91,13 +84,8 @@ export async function openListeners(options: ListenerOptions): Promise<Listeners
   const stop: Listeners['stop'] = (graceMs, drained) => drain({ servers, connections, sessions, graceMs, drained });
   const listen = async (server: Server, flag: string, address: Address) => {
     servers.push(server);
-    // Before the server's own listener: nothing is read from a connection that is not taken in.
-    server.prependListener('connection', (socket: Socket) => {
-      const leave = options.connections.enter(sourceOf({ socket }));
-      if (leave === undefined) return socket.resetAndDestroy();
-      socket.once('close', leave);
-      track(connections, socket);
-    });
+    server.on('connection', (socket: Socket) => track(connections, socket));
+    limitConnections(server, options.connections);
     server.on('session', (session: Http2Session) => {
       track(sessions, session);
       session.setTimeout(IDLE_MS, () => session.close());
@@ -187,23 +175,4 @@ async function within(ms: number, promise: Promise<unknown>): Promise<void> {
 function track<T extends Socket | Http2Session>(tracked: Set<T>, one: T): void {
   tracked.add(one);
   one.once('close', () => tracked.delete(one));
-}
-
-/** The client certificate of a request's connection and what was sent with it, DER, leaf first; empty: none. */
-export function peerChain(request: HttpRequest): readonly Uint8Array[] {
-  const { socket } = request;
-  if (!(socket instanceof TLSSocket)) return [];
-  const chain: Uint8Array[] = [];
-  let certificate = socket.getPeerX509Certificate();
-  while (certificate !== undefined && chain.length < MAX_CHAIN) {
-    if (certificate.raw.length > MAX_CERTIFICATE_BYTES) break;
-    chain.push(certificate.raw);
-    certificate = certificate.issuerCertificate;
-  }
-  return chain;
-}
-
-/** The other end's address without port; IPv4 in its own form, though it came over an IPv6 socket. */
-export function sourceOf({ socket }: { readonly socket: Pick<Socket, 'remoteAddress'> }): string {
-  return (socket.remoteAddress ?? '').replace(/^::ffff:(?=[0-9.]+$)/, '');
 }

@@ -6,6 +6,9 @@ import { fieldsOf, parseJson } from './report.ts';
 /** Characters of a token (IoTDA API iot_06_v5_7009). */
 const MAX_TOKEN_CHARS = 256;
 
+/** Bytes of a certificate: what CertificateProof takes. A chain is cut before a longer one. */
+const MAX_CERTIFICATE_BYTES = 16_384;
+
 /** Hex characters of HMAC-SHA256. */
 const PASSWORD_CHARS = 64;
 
@@ -40,7 +43,9 @@ export function readReportProof(header: string | readonly string[] | undefined, 
 }
 
 function certificateProof(chain: readonly Uint8Array[]) {
-  if (chain.length === 0) return undefined;
-  const value = { chain: chain.map((certificate) => Uint8Array.from(certificate)) };
+  const firstOversize = chain.findIndex(({ length }) => length > MAX_CERTIFICATE_BYTES);
+  const usable = firstOversize === -1 ? chain : chain.slice(0, firstOversize);
+  if (usable.length === 0) return undefined;
+  const value = { chain: usable.map((certificate) => Uint8Array.from(certificate)) };
   return { kind: { case: 'certificate', value } } satisfies Proof;
 }

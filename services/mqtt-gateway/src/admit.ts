@@ -1,20 +1,21 @@
-import type {
-  AuthClient,
-  ChangeWatcher,
-  CloseCause,
-  Decision,
-  GatewayMetrics,
-  Grant,
-  Session,
-  SessionTable,
-  Slowdown,
+import {
+  type AuthClient,
+  type ChangeWatcher,
+  type CloseCause,
+  type Decision,
+  type GatewayMetrics,
+  type Grant,
+  peerChain,
+  type Session,
+  type SessionTable,
+  type Slowdown,
+  sourceOf,
 } from '@latchkey/gateway-kit';
 import type { Clock, DeviceId } from '@latchkey/kernel';
 import { DenyReason, Protocol } from '@latchkey/protocol/v1';
 import type { Log } from '@latchkey/runtime';
 import type { Refusal } from './answer.ts';
 import { expire, kickOf } from './kick.ts';
-import { peerChain, sourceOf } from './listener.ts';
 import { readProof } from './proof.ts';
 
 /** Seconds; outside of them the vendor answers 2. Zero, which would be no keepalive at all, is outside too. */

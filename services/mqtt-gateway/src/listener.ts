@@ -3,8 +3,8 @@ import { createServer as createHttpServer } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import { createServer, type Server, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { createServer as createTlsServer, TLSSocket, type TlsOptions, Server as TlsServer } from 'node:tls';
-import { type ConnectionLimits, limitConnections, listenOn } from '@latchkey/gateway-kit';
+import { createServer as createTlsServer, type TlsOptions, Server as TlsServer } from 'node:tls';
+import { type ConnectionLimits, limitConnections, listenOn, sourceOf } from '@latchkey/gateway-kit';
 import type { Address, Log } from '@latchkey/runtime';
 import {
   type Breach,
@@ -14,7 +14,6 @@ import {
   type PacketRules,
   packetWalk,
 } from './packets.ts';
-import { MAX_CHAIN } from './proof.ts';
 import { HTTP_LIMITS, takeWebSockets } from './web-socket.ts';
 
 /** A TLS handshake takes a slow device on a slow network a few seconds. */
@@ -185,22 +184,4 @@ function guard(options: {
     if (reins === undefined) stream.destroy();
     else reins.breach(breach);
   };
-}
-
-/** The client certificate of a TLS connection and what was sent with it, DER, leaf first; empty: none. */
-export function peerChain(connection: unknown): readonly Uint8Array[] {
-  if (!(connection instanceof TLSSocket)) return [];
-  const chain: Uint8Array[] = [];
-  let certificate = connection.getPeerX509Certificate();
-  while (certificate !== undefined && chain.length < MAX_CHAIN) {
-    chain.push(certificate.raw);
-    certificate = certificate.issuerCertificate;
-  }
-  return chain;
-}
-
-/** The other end's address without port; IPv4 in its own form, though it came over an IPv6 socket. */
-export function sourceOf(connection: unknown): string {
-  const address = connection !== null && typeof connection === 'object' && 'remoteAddress' in connection;
-  return address ? String(connection.remoteAddress ?? '').replace(/^::ffff:(?=[0-9.]+$)/, '') : '';
 }

@@ -3,7 +3,7 @@ import type { DeviceId } from '@latchkey/kernel';
 import type { ProofSchema } from '@latchkey/protocol/v1';
 
 /** Certificates passed on: what CertificateProof takes. A longer chain is cut, the leaf stays. */
-export const MAX_CHAIN = 8;
+const MAX_CHAIN = 8;
 
 /** Bytes of a certificate: what CertificateProof takes. */
 const MAX_CERTIFICATE_BYTES = 16_384;

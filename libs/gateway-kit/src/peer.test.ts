@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { sourceOf } from './listener.ts';
+import { sourceOf } from './peer.ts';
 
 test('a source is an address without port, IPv4 in its own form', () => {
   expect(sourceOf({ remoteAddress: '::ffff:10.0.0.1' })).toBe('10.0.0.1');
