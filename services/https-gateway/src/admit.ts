@@ -5,10 +5,11 @@ import {
   type GatewayMetrics,
   peerChain,
   type SessionTable,
+  type Slowdown,
   sourceOf,
 } from '@latchkey/gateway-kit';
 import type { Clock, DeviceId } from '@latchkey/kernel';
-import { Protocol } from '@latchkey/protocol/v1';
+import { DenyReason, Protocol } from '@latchkey/protocol/v1';
 import type { Log } from '@latchkey/runtime';
 import type { EdgeRefusal, Refusal, Shown } from './answer.ts';
 import { type BodyMemory, readBody } from './body.ts';
@@ -36,6 +37,8 @@ export type AdmissionOptions = {
   readonly upstream: Pick<Upstream, 'publish'>;
   readonly memory: BodyMemory;
   readonly metrics: GatewayMetrics;
+  /** Holds back the answers to devices that fail too often. */
+  readonly slowdown: Pick<Slowdown, 'hold'>;
   readonly clock: Clock;
   readonly log: Log;
   /** Milliseconds within which a body must arrive. */
@@ -66,7 +69,7 @@ const NOT_FOLLOWING = { decision: 'NONE', cause: 'NOT_FOLLOWING' } as const;
 
 /** Serves logins and reports, counts and logs the outcome. */
 export function createAdmission(options: AdmissionOptions): Admit {
-  const { metrics, log } = options;
+  const { metrics, slowdown, log } = options;
   return async (request, gone) => {
     const outcome = await serve(options, request, gone).catch((error: unknown) => {
       log.error({ err: error }, 'a request failed');
@@ -74,10 +77,15 @@ export function createAdmission(options: AdmissionOptions): Admit {
     });
     if (outcome.outcome === 'REFUSED') {
       metrics.decided(outcome.refusal);
+      if (isThrottled(outcome.refusal)) await slowdown.hold();
       log.debug({ method: request.method, refusal: outcome.refusal }, 'refused');
     }
     return outcome;
   };
+}
+
+function isThrottled(refusal: Refusal): boolean {
+  return refusal.decision === 'DENIED' && refusal.reason === DenyReason.THROTTLED;
 }
 
 function serve(options: AdmissionOptions, request: HttpRequest, gone: AbortSignal): Promise<Success | Failure> {

@@ -27,6 +27,7 @@ export type Deadlines = {
   readonly bodiesBytes?: number;
   readonly decisionMs?: number;
   readonly publishMs?: number;
+  readonly holdMs?: number;
 };
 
 /** Builds the HTTPS gateway from top to bottom and starts it. Rejects with a SettingsError when the settings cannot be. */
@@ -39,7 +40,15 @@ export async function startHttpsGateway(config: Config, log: Log, deadlines: Dea
   const stopping = () => isStopping;
   const upstream = openUpstream({ ...config.upstream, random, log, deadlineMs: deadlines.publishMs });
   const ready = () => upstream.isConnected() && !isStopping;
-  const gateway = openGateway({ registry, auth, limits, log, decisionMs: deadlines.decisionMs, ready });
+  const gateway = openGateway({
+    registry,
+    auth,
+    limits,
+    log,
+    decisionMs: deadlines.decisionMs,
+    holdMs: deadlines.holdMs,
+    ready,
+  });
   const memory = new BodyMemory(bodiesBytes);
   const admit = createAdmission({ ...gateway, upstream, memory, clock, log, bodyMs });
   const serve = server(admit, { random, stopping, log }, answerCounter(registry));

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { CASES } from './cases.ts';
 import { EDGES } from './edges.ts';
+import { register } from './operator.ts';
 import { newPlace, type Place } from './place.ts';
 import { type Launched, launch } from './system.ts';
 
@@ -19,6 +20,15 @@ afterAll(async () => {
 });
 
 describe.for(EDGES)('over $name', ({ name, show, told }) => {
+  test('a device that fails too often is throttled, and its neighbour behind the same address is not', async () => {
+    const [flooded, neighbour] = [`${name}-flooded`, `${name}-neighbour`];
+    for (const deviceId of [flooded, neighbour]) await register(system, deviceId, 'secret-number-1');
+    // 20 are looked at, and one more every five seconds.
+    const flood = Array.from({ length: 40 }, () => show(system, flooded, 'secret-number-2'));
+    expect(new Set(await Promise.all(flood))).toEqual(new Set([told.REFUSED, told.THROTTLED]));
+    expect(await show(system, neighbour, 'secret-number-1')).toBe(told.IN);
+  });
+
   test.for(CASES.map((one, number) => ({ ...one, deviceId: `${name}-${number}` })))(
     '$name',
     async ({ steps, deviceId }, { onTestFailed }) => {

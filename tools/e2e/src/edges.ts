@@ -4,7 +4,7 @@ import { mosquitto } from './mosquitto.ts';
 import { caFile, type System } from './system.ts';
 
 /** What becomes of a device that shows its secret. */
-export type Outcome = 'IN' | 'REFUSED' | 'FROZEN' | 'NO_DECISION';
+export type Outcome = 'IN' | 'REFUSED' | 'FROZEN' | 'THROTTLED' | 'NO_DECISION';
 
 /** A protocol, as a device of it sees the gateway. */
 export type Edge = {
@@ -20,7 +20,13 @@ export const EDGES: readonly Edge[] = [
   {
     name: 'MQTT',
     show: async (system, deviceId, secret) => `CONNACK ${await mosquitto(system.mqtt, login(deviceId, secret))}`,
-    told: { IN: 'CONNACK 0', REFUSED: 'CONNACK 4', FROZEN: 'CONNACK 5', NO_DECISION: 'CONNACK 3' },
+    told: {
+      IN: 'CONNACK 0',
+      REFUSED: 'CONNACK 4',
+      FROZEN: 'CONNACK 5',
+      THROTTLED: 'CONNACK 3',
+      NO_DECISION: 'CONNACK 3',
+    },
   },
   {
     name: 'HTTPS',
@@ -29,6 +35,7 @@ export const EDGES: readonly Edge[] = [
       IN: '200',
       REFUSED: '401 IOTDA.000002',
       FROZEN: '401 IOTDA.000002',
+      THROTTLED: '403 IOTDA.021101',
       NO_DECISION: '503 LATCHKEY.UNAVAILABLE',
     },
   },
