@@ -1,9 +1,9 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterEach, describe, expect, test } from 'vitest';
-import { ALERT } from './alerts.ts';
+import { ALERT, alertBody } from './alerts.ts';
 import type { DerivePsk, DtlsServerOptions } from './api.ts';
 import { uint, vector } from './bytes.ts';
-import { EXTENSION } from './codes.ts';
+import { CONTENT, EXTENSION } from './codes.ts';
 import { verifyData } from './key-schedule.ts';
 import { deriveFromKeys } from './psk.ts';
 import { listenDtls } from './server.ts';
@@ -294,6 +294,20 @@ describe('messages on their way', () => {
     expect(await client.data()).toBe('echo still here');
   });
 
+  test('a sealed alert ends the handshake', async () => {
+    const server = await startServer();
+    const alert = () => client.seal(alertBody('INTERNAL_ERROR'), CONTENT.ALERT);
+    const client: TestClient = newClient(server, {
+      tamper: (datagrams) => (datagrams.length === 3 ? [...datagrams.slice(0, 2), alert()] : datagrams),
+      giveUpMs: 500,
+    });
+    const connecting = client.connect().catch(() => 'nothing');
+    await until(() => server.failures.length === 1);
+    expect(server.failures[0]?.message).toBe('the client ended the handshake');
+    expect(await connecting).toBe('nothing');
+    expect(client.alerts).toEqual([]);
+  });
+
   test('a client that falls silent is forgotten', async () => {
     const server = await startServer({ limits: { handshakeMs: 300 } });
     await newClient(server).greet();
@@ -303,21 +317,22 @@ describe('messages on their way', () => {
     expect(server.server.handshakeCount).toBe(0);
   });
 
-  test('an answer that comes after the end is dropped', async () => {
-    let answer: (masters: readonly Uint8Array[]) => void = () => {};
+  test('an answer that comes after the end is dropped, and so is a failure to answer', async () => {
+    const waiting: { resolve: (masters: readonly Uint8Array[]) => void; reject: (error: Error) => void }[] = [];
     const server = await startServer({
       limits: { handshakeMs: 200 },
-      derive: () =>
-        new Promise((resolve) => {
-          answer = resolve;
-        }),
+      derive: () => new Promise((resolve, reject) => waiting.push({ resolve, reject })),
     });
-    const connecting = newClient(server, { retransmitMs: 10_000 }).connect();
-    await until(() => server.failures.length === 1);
-    answer([Buffer.alloc(48)]);
-    await server.server.close();
-    await expect(Promise.race([connecting, pause(50, 'nothing')])).resolves.toBe('nothing');
+    const connecting = [1, 2]
+      .map(() => newClient(server, { retransmitMs: 60_000, giveUpMs: 1_000 }))
+      .map((client) => client.connect().catch(() => 'nothing'));
+    await until(() => server.failures.length === 2);
+    waiting[0]?.resolve([Buffer.alloc(48)]);
+    waiting[1]?.reject(new Error('late'));
+    await pause(20);
+    expect(server.failures.map(({ reason }) => reason)).toEqual(['TIMED_OUT', 'TIMED_OUT']);
+    expect(server.attempts).toEqual([]);
     expect(server.errors).toEqual([]);
-    connecting.catch(() => {});
+    expect(await Promise.all(connecting)).toEqual(['nothing', 'nothing']);
   });
 });

@@ -10,6 +10,11 @@ export type Limits = {
   readonly handshakeMs: number;
   /** A session that is silent for so long is closed: a device that sleeps for a day finds its own. */
   readonly idleMs: number;
+  /**
+   * A session that got so many records that were not authentic is closed. With tags of 8 bytes each passes with a chance
+   * of 2^-64, so one of 2^20 with 2^-44 (RFC 9147 4.5.3 asks such a limit of DTLS 1.3).
+   */
+  readonly forgeriesPerSession: number;
   /** The first wait before a flight is sent again; it doubles (RFC 6347 4.2.4.1). */
   readonly retransmitMs: number;
   /** Bytes of a datagram in a handshake: what an IPv6 link carries for certain (1280) without IP and UDP headers. */
@@ -23,6 +28,7 @@ export const DEFAULT_LIMITS: Limits = {
   sessions: 100_000,
   handshakeMs: 30_000,
   idleMs: 26 * 3_600_000,
+  forgeriesPerSession: 2 ** 20,
   retransmitMs: 1_000,
   payloadBytes: 1_232,
 };

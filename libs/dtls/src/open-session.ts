@@ -9,12 +9,6 @@ import type { Opened, RecordLayer } from './record-layer.ts';
 import type { WireRecord } from './records.ts';
 
 /**
- * A session ends when so many records were not authentic: with tags of 8 bytes each forgery succeeds with a chance of
- * 2^-64, so the chance that one of these did is 2^-44 (RFC 9147 4.5.3 asks such a limit of DTLS 1.3).
- */
-const MAX_FORGERIES = 2 ** 20;
-
-/**
  * What an address to which a session moved may get for each record that came from it. Nothing proves that the device is
  * there (RFC 9146 6): a copied record, sent from a victim's address, draws no more than one large answer.
  */
@@ -23,14 +17,14 @@ const MOVED_BYTES_PER_RECORD = 4_096;
 /** An unheard last flight is sent again at most so often: a client that repeats for a minute. */
 const MAX_FINAL_FLIGHTS = 10;
 
-/** What a session is made from. */
-export type SessionInput<Grant> = {
-  readonly established: Established<Grant>;
+/** What a session needs besides what its handshake left. */
+export type SessionInput = {
   readonly peer: Peer;
   readonly suite: string;
   readonly hasConnectionId: boolean;
   readonly maxDataBytes: number;
   readonly idleMs: number;
+  readonly maxForgeries: number;
   /** False when the datagram was dropped. */
   readonly send: (peer: Peer, datagram: Buffer) => boolean;
   /** The session is another address's now. */
@@ -42,7 +36,8 @@ export type SessionInput<Grant> = {
 
 /** An open session, seen from the server. */
 export class OpenSession<Grant> implements Session<Grant> {
-  readonly #input: SessionInput<Grant>;
+  readonly grant: Grant;
+  readonly #input: SessionInput;
   readonly #records: RecordLayer;
   readonly #idle: NodeJS.Timeout;
   #finalFlight: Outgoing | undefined;
@@ -53,16 +48,13 @@ export class OpenSession<Grant> implements Session<Grant> {
   /** What may still go to an address that no handshake proved. */
   #allowanceBytes = Number.POSITIVE_INFINITY;
 
-  constructor(input: SessionInput<Grant>) {
+  constructor({ finalFlight, grant, records }: Established<Grant>, input: SessionInput) {
+    this.grant = grant;
     this.#input = input;
     this.#peer = input.peer;
-    this.#records = input.established.records;
-    this.#finalFlight = input.established.finalFlight;
+    this.#records = records;
+    this.#finalFlight = finalFlight;
     this.#idle = setTimeout(() => this.end('IDLE'), input.idleMs);
-  }
-
-  get grant(): Grant {
-    return this.#input.established.grant;
   }
 
   get suite(): string {
@@ -111,7 +103,7 @@ export class OpenSession<Grant> implements Session<Grant> {
     if (this.#isClosed) return false;
     const opened = tryDecode(() => this.#records.open(record));
     if (opened === undefined) {
-      if (this.#records.forgeries >= MAX_FORGERIES) this.end('FORGERIES');
+      if (this.#records.forgeries >= this.#input.maxForgeries) this.end('FORGERIES');
       return false;
     }
     this.#idle.refresh();

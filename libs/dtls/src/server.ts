@@ -227,13 +227,13 @@ export class DtlsServer<Grant> {
     this.counters.established += 1;
     // RFC 6347 4.2.8: what was at this address is given up only now that the new one is authentic.
     this.#peers.sessionAt(peer)?.end('REPLACED');
-    const session: OpenSession<Grant> = new OpenSession<Grant>({
-      established,
+    const session: OpenSession<Grant> = new OpenSession<Grant>(established, {
       peer,
       suite: agreement.suite.name,
       hasConnectionId: ids !== undefined,
       maxDataBytes: agreement.maxFragment?.bytes ?? MAX_PLAINTEXT_BYTES,
       idleMs: this.#limits.idleMs,
+      maxForgeries: this.#limits.forgeriesPerSession,
       send: (to, datagram) => this.#send(to, datagram),
       moved: (place) => this.#peers.leavePlace(session, place),
       closed: () => {

@@ -114,6 +114,17 @@ describe('the end', () => {
     expect(server.closings).toEqual(['IDLE']);
   });
 
+  test('by forgeries, when there are many', async () => {
+    const server = await startServer({ limits: { forgeriesPerSession: 20 } });
+    const client = await connected(server);
+    const forge = () => client.sendRaw(Buffer.from('17fefd00010000000001000003616263', 'hex'));
+    for (let count = 0; count < 19; count++) forge();
+    expect(await echo(client, 'still here')).toBe('echo still here');
+    forge();
+    await until(() => server.closings.length === 1);
+    expect(server.closings).toEqual(['FORGERIES']);
+  });
+
   test('by an owner that throws: of the session only', async () => {
     const server = await startServer({
       onSession: () => {
@@ -184,10 +195,7 @@ describe('a connection id', () => {
   test('must be in every sealed record', async () => {
     const server = await startServer();
     const client = await connected(server, { connectionId: Buffer.from('abc') });
-    const datagram = client.seal('with');
-    // The same record without its id, as if it were of an ordinary session.
-    const without = Buffer.concat([Buffer.from([23]), datagram.subarray(1, 11), datagram.subarray(19)]);
-    client.sendRaw(without);
+    client.sendRaw(client.sealWithoutId('without'));
     expect(await echo(client, 'after')).toBe('echo after');
     expect(server.server.counters.dropped).toBe(1);
   });

@@ -7,10 +7,10 @@ import { type Message, readFragments, splitMessage, writeMessage } from './fragm
 import { masterSecret, pskPremaster, recordKeys, verifyData } from './key-schedule.ts';
 import { makeKeyShare } from './key-share.ts';
 import type { Draft } from './outgoing.ts';
-import { protectorFor } from './protection.ts';
+import { type EpochKeys, protectorFor } from './protection.ts';
 import { Reassembly } from './reassembly.ts';
 import { RecordLayer } from './record-layer.ts';
-import { readRecords, type WireRecord } from './records.ts';
+import { readRecords, type WireRecord, writeRecord } from './records.ts';
 import { type Suite, suitesNamed } from './suites.ts';
 import { IDENTITY, KEY } from './test-server.ts';
 import { Transcript } from './transcript.ts';
@@ -86,7 +86,7 @@ export class TestClient {
   #transcript = new Transcript();
   #messageSequence = 0;
   #early: WireRecord[] = [];
-  #hasKeys = false;
+  #keys: EpochKeys | undefined;
   #resend: (() => void) | undefined;
   #lastFlight: (() => readonly Buffer[]) | undefined;
   readonly received: Buffer[] = [];
@@ -138,6 +138,19 @@ export class TestClient {
   /** A sealed record of application data. */
   seal(data: string | Buffer, type: number = CONTENT.APPLICATION_DATA): Buffer {
     return this.#records.write(1, type, Buffer.from(data));
+  }
+
+  /** A record of application data under the right keys, with a number far ahead and without its connection id. */
+  sealWithoutId(data: string): Buffer {
+    const header = {
+      type: CONTENT.APPLICATION_DATA,
+      version: DTLS_1_2,
+      epoch: 1,
+      sequence: 1_000,
+      connectionId: Buffer.alloc(0),
+    };
+    const fragment = this.#keys?.write.seal(header, Buffer.from(data)) ?? Buffer.alloc(0);
+    return writeRecord({ ...header, fragment });
   }
 
   send(data: string | Buffer): void {
@@ -280,12 +293,12 @@ export class TestClient {
     return { type: HANDSHAKE.CLIENT_KEY_EXCHANGE, body };
   }
 
-  #useKeys(connectionId: Buffer | undefined, keys: Parameters<RecordLayer['useKeys']>[0]): void {
+  #useKeys(connectionId: Buffer | undefined, keys: EpochKeys): void {
     const ids = connectionId && { incoming: this.#options.connectionId ?? Buffer.alloc(0), outgoing: connectionId };
     // The numbers of epoch 0 begin anew beyond what two hellos used.
     this.#records = new RecordLayer(2, ids);
     this.#records.useKeys(keys);
-    this.#hasKeys = true;
+    this.#keys = keys;
     for (const record of this.#early.splice(0)) this.#take(record);
   }
 
@@ -314,7 +327,7 @@ export class TestClient {
   }
 
   #take(record: WireRecord): void {
-    if (record.epoch === 1 && !this.#hasKeys) {
+    if (record.epoch === 1 && this.#keys === undefined) {
       this.#early.push(record);
       return;
     }
