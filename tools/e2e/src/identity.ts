@@ -18,9 +18,18 @@ export type Identity = {
 const DAY_MS = 86_400_000;
 const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
 
-/** Makes a certificate that is good from yesterday to tomorrow, with files in a new folder inside `dir`. */
-export async function newIdentity(dir: string): Promise<Identity> {
-  const keys = await webcrypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify']);
+/** A key pair for certificates. */
+export function newKeys(): Promise<webcrypto.CryptoKeyPair> {
+  return webcrypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify']);
+}
+
+/** The private key, PEM. */
+export function keyPem({ privateKey }: webcrypto.CryptoKeyPair): string {
+  return String(KeyObject.from(privateKey).export({ type: 'pkcs8', format: 'pem' }));
+}
+
+/** A certificate that is good from yesterday to tomorrow, PEM; each has another fingerprint. */
+export async function selfSigned(keys: webcrypto.CryptoKeyPair): Promise<string> {
   const made = await X509CertificateGenerator.createSelfSigned(
     {
       serialNumber: `01${randomBytes(8).toString('hex')}`,
@@ -32,10 +41,17 @@ export async function newIdentity(dir: string): Promise<Identity> {
     },
     webcrypto,
   );
+  return made.toString('pem');
+}
+
+/** Makes a certificate with files in a new folder inside `dir`. */
+export async function newIdentity(dir: string): Promise<Identity> {
+  const keys = await newKeys();
+  const certificate = await selfSigned(keys);
   const folder = await mkdtemp(join(dir, 'device-'));
   const paths = { certificate: join(folder, 'device.pem'), key: join(folder, 'device.key') };
-  await writeFile(paths.certificate, made.toString('pem'));
-  await writeFile(paths.key, KeyObject.from(keys.privateKey).export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600 });
-  const { fingerprint, fingerprint256 } = new X509Certificate(made.toString('pem'));
+  await writeFile(paths.certificate, certificate);
+  await writeFile(paths.key, keyPem(keys), { mode: 0o600 });
+  const { fingerprint, fingerprint256 } = new X509Certificate(certificate);
   return { ...paths, sha1: fingerprint.replaceAll(':', ''), sha256: fingerprint256.replaceAll(':', '') };
 }

@@ -31,12 +31,12 @@ function write(system: System, method: string, request: object): Promise<Answer>
 
 /** Registers a device with a secret. */
 export async function register(system: System, deviceId: string, secret: string): Promise<void> {
-  await write(system, 'DeviceService/CreateDevice', { deviceId, secret: { value: secret } });
+  await create(system, deviceId, { secret: { value: secret } });
 }
 
 /** Registers a device with the fingerprint of a certificate. */
 export async function registerCertificate(system: System, deviceId: string, fingerprint: string): Promise<void> {
-  await write(system, 'DeviceService/CreateDevice', { deviceId, fingerprint: { value: fingerprint } });
+  await create(system, deviceId, { fingerprint: { value: fingerprint } });
 }
 
 /** What the service says of a device. */
@@ -59,14 +59,12 @@ export async function resetSecret(
   slot: 'PRIMARY' | 'SECONDARY',
   secret: string,
 ): Promise<void> {
-  const request = { deviceId, slot: `SLOT_${slot}`, secret: { value: secret } };
-  await write(system, 'CredentialService/ResetCredential', request);
+  await resetSlot(system, deviceId, slot, { secret: { value: secret } });
 }
 
 /** Empties the primary slot. */
 export async function retirePrimary(system: System, deviceId: string): Promise<void> {
-  const request = { deviceIds: [deviceId], slot: 'SLOT_PRIMARY', execute: true };
-  await write(system, 'CredentialService/RetireCredential', request);
+  await retire(system, [deviceId], 'PRIMARY', 'EXECUTE');
 }
 
 /** Freezes a device. */
@@ -89,4 +87,51 @@ export async function tryProof(system: System, deviceId: string, secret: string)
   const attempt = { deviceId, protocol: 'PROTOCOL_MQTT', proof: { secret: { secret } } };
   const { granted } = await call(system, 'CredentialService/TryProof', { attempt });
   return granted === undefined ? undefined : Number((granted as { readonly revision: string }).revision);
+}
+
+type Credential = { readonly secret: object } | { readonly fingerprint: object };
+
+/** Registers a device with this in its primary slot. */
+export async function create(system: System, deviceId: string, credential: Credential): Promise<void> {
+  await write(system, 'DeviceService/CreateDevice', { deviceId, ...credential });
+}
+
+/** Sets a slot, and closes the device's sessions if so asked. */
+export async function resetSlot(
+  system: System,
+  deviceId: string,
+  slot: 'PRIMARY' | 'SECONDARY',
+  credential: Credential,
+  sessions: 'KEEP' | 'FORCE' = 'KEEP',
+): Promise<void> {
+  const request = { deviceId, slot: `SLOT_${slot}`, ...credential, forceDisconnect: sessions === 'FORCE' };
+  await write(system, 'CredentialService/ResetCredential', request);
+}
+
+/** Empties the slot of these devices, or only says who would be locked out; gives those. */
+export async function retire(
+  system: System,
+  deviceIds: readonly string[],
+  slot: 'PRIMARY' | 'SECONDARY',
+  how: 'DRY_RUN' | 'EXECUTE',
+): Promise<readonly string[]> {
+  const request = { deviceIds, slot: `SLOT_${slot}`, execute: how === 'EXECUTE' };
+  const { outcomes } = await write(system, 'CredentialService/RetireCredential', request);
+  const lockedOut = (outcomes as { readonly deviceId: string; readonly locksOut?: boolean }[]).filter(
+    ({ locksOut }) => locksOut === true,
+  );
+  return lockedOut.map(({ deviceId }) => deviceId);
+}
+
+/** What is known of one device's credentials. */
+export type Rotation = {
+  readonly deviceId: string;
+  readonly slots: readonly { readonly credential: { readonly slot: string }; readonly firstUsedAt?: string }[];
+  readonly safeToRetire?: string;
+};
+
+/** The rotation report of the whole fleet, in the order of the ids. */
+export async function rotationReport(system: System): Promise<readonly Rotation[]> {
+  const { devices } = await call(system, 'CredentialService/GetRotationReport', { pageSize: 1_000 });
+  return devices as Rotation[];
 }
