@@ -184,6 +184,13 @@ test.each([
   expect(readConnect(packet)).toEqual({ outcome: 'MALFORMED' });
 });
 
+test('a packet length with idle bytes is read before MQTT 5 forbade it', () => {
+  const packet = raw(4, 0x02, 'd');
+  const idle = Buffer.concat([packet.subarray(0, 1), Buffer.from([(packet[1] ?? 0) | 0x80, 0]), packet.subarray(2)]);
+  expect(readConnect(idle)).toEqual(readConnect(packet));
+  expect(readConnect(idle).outcome).toBe('CONNECT');
+});
+
 test.each([raw(6, 0x02, 'd'), raw(0x84, 0x02, 'd'), raw(3, 0x02, 'd').fill(4, 10, 11)])(
   'a level that is not spoken under its name is no matter of the rest',
   (packet) => {

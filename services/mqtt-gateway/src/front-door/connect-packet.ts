@@ -76,7 +76,7 @@ export function readConnect(packet: Buffer): ConnectReading {
 
 function readPacket(cursor: Cursor): ConnectReading {
   if (cursor.byte() !== CONNECT_BYTE) throw new Malformed('it is no CONNECT');
-  cursor.variable();
+  cursor.variable({ shortest: false }); // the version is not known yet, and the broker gets a length of its own
   const levels = PROTOCOLS.get(cursor.text());
   if (levels === undefined) throw new Malformed('it is another protocol'); // answered by silence [MQTT-3.1.2-1]
   const level = cursor.byte();

@@ -49,13 +49,13 @@ export class Cursor {
     return this.bytes(2).readUInt16BE();
   }
 
-  /** A variable byte integer in its shortest form, as [MQTT-1.5.5-1] demands. */
-  variable(): number {
+  /** A variable byte integer; in its shortest form, as MQTT 5 demands [MQTT-1.5.5-1] and 3.1.1 does not. */
+  variable({ shortest = true } = {}): number {
     let value = 0;
     for (let index = 0; index < MAX_VARIABLE_BYTES; index++) {
       const byte = this.byte();
       value += (byte & 0x7f) * 128 ** index;
-      if (byte === 0 && index > 0) throw new Malformed('a length has idle bytes');
+      if (shortest && byte === 0 && index > 0) throw new Malformed('a length has idle bytes');
       if (byte < 0x80) return value;
     }
     throw new Malformed('a length has no end');
