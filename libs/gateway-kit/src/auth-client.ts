@@ -1,13 +1,15 @@
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { timestampMs } from '@bufbuild/protobuf/wkt';
 import { type ClientReadableStream, status } from '@grpc/grpc-js';
-import { type Clock, type Random, Secret } from '@latchkey/kernel';
+import { type Clock, parseDeviceId, type Random, Secret } from '@latchkey/kernel';
 import {
   AuthenticateRequestSchema,
   type AuthenticateResponse,
   CheckSessionsRequestSchema,
   type Denied,
   DenyReason,
+  DerivePskSecretRequestSchema,
+  type DerivePskSecretResponse,
   type Granted,
   MintTokenRequestSchema,
   type MintTokenResponse,
@@ -16,7 +18,7 @@ import {
   type WatchChangesResponse,
 } from '@latchkey/protocol/v1';
 import type { Address, Log } from '@latchkey/runtime';
-import type { Decision, Denial, Grant, Minting, NoDecision, NoDecisionCause } from './decision.ts';
+import type { Decision, Denial, Grant, Minting, NoDecision, NoDecisionCause, PskSecrets } from './decision.ts';
 import type { GatewayMetrics } from './metrics.ts';
 import { type Call, Replicas } from './replicas.ts';
 import { statusOf } from './status.ts';
@@ -26,6 +28,9 @@ export const DECISION_DEADLINE_MS = 2_000;
 
 /** One device's attempt. */
 export type Attempt = MessageInitShape<typeof AuthenticateRequestSchema>;
+
+/** One device's handshake. */
+export type Derivation = MessageInitShape<typeof DerivePskSecretRequestSchema>;
 
 /** What CheckSessions is asked of one session. */
 export type SessionClaim = {
@@ -41,6 +46,8 @@ export type AuthClient = {
   readonly authenticate: (attempt: Attempt) => Promise<Decision>;
   /** Asks for a decision on a digest or a secret, and for an access token. Never rejects: whatever goes wrong is `NONE`. */
   readonly mintToken: (attempt: Attempt) => Promise<Minting>;
+  /** Asks for the master secret of a DTLS handshake. Never rejects: whatever goes wrong is `NONE`. */
+  readonly derivePskSecret: (request: Derivation) => Promise<PskSecrets | NoDecision>;
   /**
    * Asks which sessions may stay, at most 1000, in their order; what is trusted is judged no older than the change at
    * `trustRevision`. Rejects with a ServiceError.
@@ -81,6 +88,10 @@ export function connectAuth(options: AuthClientOptions): AuthClient {
     mintToken: (attempt) => {
       const request = create(MintTokenRequestSchema, { attempt });
       return ask((replica, ms) => replica.mintToken(request, ms), readMinting);
+    },
+    derivePskSecret: (derivation) => {
+      const request = create(DerivePskSecretRequestSchema, derivation);
+      return ask((replica, ms) => replica.derivePskSecret(request, ms), readSecrets);
     },
     checkSessions: async (sessions, trustRevision) => {
       const request = create(CheckSessionsRequestSchema, { sessions: [...sessions], trustRevision });
@@ -125,6 +136,12 @@ function readMinting({ result }: MintTokenResponse): Minting {
   const { token = '', granted } = result.value ?? {};
   const grant = granted && readGrant(granted);
   return grant === undefined || token === '' ? UNREADABLE : { ...grant, token: new Secret(token) };
+}
+
+function readSecrets({ deviceId, masterSecret, secondaryMasterSecret }: DerivePskSecretResponse) {
+  const masterSecrets = [masterSecret, secondaryMasterSecret].filter(({ length }) => length > 0);
+  if (masterSecret.length === 0) return UNREADABLE;
+  return { decision: 'DERIVED', deviceId: parseDeviceId(deviceId), masterSecrets } satisfies PskSecrets;
 }
 
 function readGrant(granted: Granted): Grant | undefined {

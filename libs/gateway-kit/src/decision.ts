@@ -1,4 +1,4 @@
-import type { Secret } from '@latchkey/kernel';
+import type { DeviceId, Secret } from '@latchkey/kernel';
 import type { DenyReason } from '@latchkey/protocol/v1';
 
 /**
@@ -30,6 +30,15 @@ export type Denial = { readonly decision: 'DENIED'; readonly reason: DenyReason 
 
 /** Nobody decided: the device is refused and may come again. It is never taken for a grant, nor for a denial. */
 export type NoDecision = { readonly decision: 'NONE'; readonly cause: NoDecisionCause };
+
+/** What a DTLS handshake goes on with. It grants nothing. */
+export type PskSecrets = {
+  readonly decision: 'DERIVED';
+  /** The device that the identity names; undefined: there is none, and the secrets are of chance. */
+  readonly deviceId: DeviceId | undefined;
+  /** Under the primary secret, and where CoAP takes it under the secondary; 48 bytes each. */
+  readonly masterSecrets: readonly Uint8Array[];
+};
 
 /** The answer to one attempt. */
 export type Decision = Grant | Denial | NoDecision;

@@ -2,7 +2,7 @@ export { type AuthClient, connectAuth } from './auth-client.ts';
 export { Backoff } from './backoff.ts';
 export type { ChangeWatcher } from './change-watcher.ts';
 export type { ConnectionLimits } from './connection-limits.ts';
-export type { Decision, Grant } from './decision.ts';
+export type { Decision, Grant, NoDecision, PskSecrets } from './decision.ts';
 export { openGateway } from './gateway.ts';
 export { type LimitFlags, type Limits, limitOptions, limitsOf } from './limits.ts';
 export { limitConnections, listenOn } from './listen.ts';

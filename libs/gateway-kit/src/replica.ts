@@ -25,7 +25,7 @@ const CHECK_INTERVAL_MS = 1_000;
 const CHECK_DEADLINE_MS = 2_000;
 
 const METHODS = AuthenticationService.method;
-type Unary<M extends 'mintToken' | 'checkSessions'> = UnaryMethod<
+type Unary<M extends 'mintToken' | 'checkSessions' | 'derivePskSecret'> = UnaryMethod<
   (typeof METHODS)[M]['input'],
   (typeof METHODS)[M]['output']
 >;
@@ -49,6 +49,7 @@ export class Replica {
   readonly authenticate: Ask;
   readonly mintToken: Unary<'mintToken'>;
   readonly checkSessions: Unary<'checkSessions'>;
+  readonly derivePskSecret: Unary<'derivePskSecret'>;
   /** Questions that it is asked at this moment. */
   inFlight = 0;
   readonly #client: Client;
@@ -81,6 +82,7 @@ export class Replica {
     this.authenticate = this.#questions.ask;
     this.mintToken = unaryMethod(this.#client, METHODS.mintToken, clock.now);
     this.checkSessions = unaryMethod(this.#client, METHODS.checkSessions, clock.now);
+    this.derivePskSecret = unaryMethod(this.#client, METHODS.derivePskSecret, clock.now);
     this.#check = healthCheck(this.#client, clock);
   }
 

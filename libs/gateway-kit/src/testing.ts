@@ -12,6 +12,8 @@ import {
   type CheckSessionsRequest,
   CheckSessionsResponseSchema,
   type DenyReason,
+  type DerivePskSecretRequest,
+  DerivePskSecretResponseSchema,
   MintTokenResponseSchema,
   type SessionStanding,
   type WatchChangesRequest,
@@ -25,6 +27,9 @@ export type TableAnswer = MessageInitShape<typeof AuthenticateResponseSchema>;
 
 /** What a table says of an attempt that shall get a token. */
 export type TableMinting = MessageInitShape<typeof MintTokenResponseSchema>;
+
+/** What a table says of a DTLS handshake. */
+export type TableSecrets = MessageInitShape<typeof DerivePskSecretResponseSchema>;
 
 type Asker = ServerDuplexStream<AuthenticateStreamRequest, AuthenticateStreamResponse>;
 type AnswerResult = { case: 'decision'; value: TableAnswer } | { case: 'noDecision'; value: number };
@@ -49,6 +54,10 @@ export class TableAuth {
   /** Answers an attempt; throws what the caller is to get as an error. */
   answer: (attempt: AuthenticateRequest) => TableAnswer | Promise<TableAnswer> = () => {
     throw new RpcError(status.INTERNAL, 'the test sets no answer');
+  };
+  /** Answers DerivePskSecret; throws like `answer`. */
+  derive: (request: DerivePskSecretRequest) => TableSecrets | Promise<TableSecrets> = () => {
+    throw new RpcError(status.INTERNAL, 'the test sets no secret');
   };
   /** Answers an attempt that shall get a token. */
   mint: (attempt: AuthenticateRequest) => TableMinting | Promise<TableMinting> = () => {
@@ -83,6 +92,7 @@ export class TableAuth {
       AuthenticationService,
       {
         authenticate: async (request) => create(AuthenticateResponseSchema, await this.answer(request)),
+        derivePskSecret: async (request) => create(DerivePskSecretResponseSchema, await this.derive(request)),
         mintToken: async ({ attempt }) => {
           if (attempt === undefined) throw new RpcError(status.INVALID_ARGUMENT, 'attempt: it is missing');
           return create(MintTokenResponseSchema, await this.mint(attempt));

@@ -8,6 +8,7 @@ import {
   type Slowdown,
   sourceOf,
 } from '@latchkey/gateway-kit';
+import { isReport, type ReportKind, topicOf, type Upstream } from '@latchkey/gateway-kit/upstream';
 import type { Clock, DeviceId } from '@latchkey/kernel';
 import { DenyReason, Protocol } from '@latchkey/protocol/v1';
 import type { Log } from '@latchkey/runtime';
@@ -16,9 +17,7 @@ import { type BodyMemory, readBody } from './body.ts';
 import { openReport } from './kick.ts';
 import type { HttpRequest } from './listener.ts';
 import { readLogin, readReportProof } from './proof.ts';
-import { isReport } from './report.ts';
-import { type ReportKind, readRoute, topicOf } from './route.ts';
-import type { Upstream } from './upstream.ts';
+import { readRoute } from './route.ts';
 
 /** Bytes of a login: its four fields at their longest take 300. */
 const MAX_LOGIN_BYTES = 4_096;

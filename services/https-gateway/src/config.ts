@@ -1,6 +1,13 @@
 import { createSecureContext } from 'node:tls';
 import { type LimitFlags, type Limits, limitOptions, limitsOf } from '@latchkey/gateway-kit';
 import {
+  readSetting,
+  readUpstream,
+  type UpstreamFlags,
+  type UpstreamSettings,
+  upstreamOptions,
+} from '@latchkey/gateway-kit/upstream';
+import {
   type Address,
   addressesOption,
   addressOption,
@@ -12,9 +19,8 @@ import {
   SettingsError,
   serviceCommand,
 } from '@latchkey/runtime';
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { InvalidArgumentError, Option } from 'commander';
 import type { TlsIdentity } from './listener.ts';
-import { readSetting, readUpstream, type UpstreamFlags, type UpstreamSettings } from './upstream-settings.ts';
 
 /** All that an operator can set. */
 export type Config = {
@@ -80,28 +86,9 @@ export function readConfig(argv: readonly string[]): Config {
       'allow plain HTTP and metrics that other machines can reach, and an auth service and a plain upstream on other ones',
       false,
     );
-  for (const option of limitOptions()) command.addOption(option);
-  addUpstream(command).parse(argv, { from: 'user' });
+  for (const option of [...limitOptions(), ...upstreamOptions()]) command.addOption(option);
+  command.parse(argv, { from: 'user' });
   return fromFlags(command.opts<Flags>());
-}
-
-function addUpstream(command: Command): Command {
-  return command
-    .addOption(
-      new Option('--upstream <url>', 'the MQTT broker that takes reports: mqtt://HOST:PORT or mqtts://HOST:PORT').env(
-        'LATCHKEY_UPSTREAM',
-      ),
-    )
-    .addOption(
-      new Option('--upstream-credential <file>', 'one line USER:PASSWORD for it, readable for its owner alone').env(
-        'LATCHKEY_UPSTREAM_CREDENTIAL',
-      ),
-    )
-    .addOption(
-      new Option('--upstream-ca <file>', 'CAs of its certificate, PEM (default: those of the system)').env(
-        'LATCHKEY_UPSTREAM_CA',
-      ),
-    );
 }
 
 function fromFlags(flags: Flags): Config {

@@ -1,13 +1,13 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { connect as connectTls } from 'node:tls';
+import { type Broker, startBroker } from '@latchkey/gateway-kit/testing-broker';
+import { isReport, topicOf } from '@latchkey/gateway-kit/upstream';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { readLogin, readReportProof } from './proof.ts';
-import { isReport } from './report.ts';
-import { readRoute, topicOf } from './route.ts';
+import { readRoute } from './route.ts';
 import { type Bench, login, ready, startBench } from './test-bench.ts';
-import { type Broker, startBroker } from './test-broker.ts';
 import { report, send } from './test-client.ts';
 
 const SEED = 20_261_123;

@@ -1,9 +1,9 @@
 import { connect } from 'node:net';
 import { denied, granted } from '@latchkey/gateway-kit/testing';
+import { type Broker, startBroker } from '@latchkey/gateway-kit/testing-broker';
 import { type AuthenticateRequest, DenyReason, Protocol } from '@latchkey/protocol/v1';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { type Bench, grantAll, login, REPORT, ready, startBench, TOKEN, until } from './test-bench.ts';
-import { type Broker, startBroker } from './test-broker.ts';
 import { report, send, WAYS } from './test-client.ts';
 
 const INVALID_INPUT = { error_code: 'IOTDA.000006', error_msg: 'Invalid input data.' };

@@ -1,10 +1,10 @@
 import { once } from 'node:events';
 import { connect as connectHttp2 } from 'node:http2';
 import { connect, type Socket } from 'node:net';
+import { type Broker, startBroker } from '@latchkey/gateway-kit/testing-broker';
 import { ChangeKind, SessionEffect } from '@latchkey/protocol/v1';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { type Bench, grantAll, ready, startBench, until } from './test-bench.ts';
-import { type Broker, startBroker } from './test-broker.ts';
 import { report, send } from './test-client.ts';
 
 let broker: Broker;

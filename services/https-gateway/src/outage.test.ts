@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
+import { type Broker, startBroker } from '@latchkey/gateway-kit/testing-broker';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { type Bench, login, ready, startBench, until } from './test-bench.ts';
-import { type Broker, startBroker } from './test-broker.ts';
 import { report, send } from './test-client.ts';
 
 let broker: Broker;

@@ -1,7 +1,7 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
+import { fieldsOf, parseJson } from '@latchkey/gateway-kit/upstream';
 import { type DeviceId, parseDeviceId } from '@latchkey/kernel';
 import type { ProofSchema } from '@latchkey/protocol/v1';
-import { fieldsOf, parseJson } from './report.ts';
 
 /** Characters of a token (IoTDA API iot_06_v5_7009). */
 const MAX_TOKEN_CHARS = 256;

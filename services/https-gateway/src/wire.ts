@@ -1,4 +1,5 @@
 import { listenOn, openGateway } from '@latchkey/gateway-kit';
+import { openUpstream } from '@latchkey/gateway-kit/upstream';
 import { systemClock, systemRandom } from '@latchkey/kernel';
 import { Counter, createRegistry, formatAddress, type Log, type Running } from '@latchkey/runtime';
 import { type Admit, createAdmission } from './admit.ts';
@@ -6,7 +7,6 @@ import { BodyMemory } from './body.ts';
 import type { Config } from './config.ts';
 import { type ListenerOptions, type Listeners, openListeners } from './listener.ts';
 import { type RespondOptions, respond } from './respond.ts';
-import { openUpstream } from './upstream.ts';
 
 /** All headers must have arrived within: they fit in a packet or two. */
 const HEADERS_DEADLINE_MS = 10_000;
@@ -38,7 +38,7 @@ export async function startHttpsGateway(config: Config, log: Log, deadlines: Dea
   const registry = createRegistry('https-gateway');
   let isStopping = false;
   const stopping = () => isStopping;
-  const upstream = openUpstream({ ...config.upstream, random, log, deadlineMs: deadlines.publishMs });
+  const upstream = openUpstream({ ...config.upstream, name: 'https', random, log, deadlineMs: deadlines.publishMs });
   const ready = () => upstream.isConnected() && !isStopping;
   const gateway = openGateway({
     registry,

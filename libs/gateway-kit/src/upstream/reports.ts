@@ -1,5 +1,38 @@
-import { parseDeviceId } from '@latchkey/kernel';
-import type { ReportKind } from './route.ts';
+import { type DeviceId, parseDeviceId } from '@latchkey/kernel';
+
+/** What a device reports: properties, a message, or properties of the devices behind it. */
+export type ReportKind = 'PROPERTIES' | 'MESSAGE' | 'SUB_DEVICES';
+
+/** Whose report comes over a path; undefined: what stands in its place is no device id. */
+export type ReportRoute = { readonly kind: ReportKind; readonly deviceId: DeviceId | undefined };
+
+/** IoTDA API iot_06_v5_7009 to 7011. */
+const REPORT_PATH = /^\/v5\/devices\/([^/]*)\/sys\/(.*)$/;
+
+const KINDS: ReadonlyMap<string, ReportKind> = new Map([
+  ['properties/report', 'PROPERTIES'],
+  ['messages/up', 'MESSAGE'],
+  ['gateway/sub-devices/properties/report', 'SUB_DEVICES'],
+]);
+
+/** The part of the topic behind `$oc/devices/{device_id}/sys/` on which MQTT devices report the same (iot_06_v5_3001 and on). */
+const TOPICS: Readonly<Record<ReportKind, string>> = {
+  PROPERTIES: 'properties/report',
+  MESSAGE: 'messages/up',
+  SUB_DEVICES: 'gateway/sub_devices/properties/report',
+};
+
+/** Reads the path of a report; undefined: it is none. Never throws. */
+export function readReportPath(path: string): ReportRoute | undefined {
+  const [, deviceText = '', rest = ''] = REPORT_PATH.exec(path) ?? [];
+  const kind = KINDS.get(rest);
+  return kind === undefined ? undefined : { kind, deviceId: parseDeviceId(deviceText) };
+}
+
+/** The topic that a report goes to. */
+export function topicOf(deviceId: DeviceId, kind: ReportKind): string {
+  return `$oc/devices/${deviceId}/sys/${TOPICS[kind]}`;
+}
 
 /** Sub-devices that one report may carry (IoTDA API iot_06_v5_7011). */
 const MAX_SUB_DEVICES = 50;

@@ -1,5 +1,6 @@
 import { readFileSync, statSync } from 'node:fs';
 import { isLoopback, SettingsError } from '@latchkey/runtime';
+import { Option } from 'commander';
 import type { UpstreamOptions } from './upstream.ts';
 
 /** Where reports go to, and as whom. */
@@ -12,6 +13,21 @@ export type UpstreamFlags = {
   readonly upstreamCa?: string;
   readonly insecureListen: boolean;
 };
+
+/** The options of a gateway that say so; each may come from the environment. */
+export function upstreamOptions() {
+  return [
+    new Option('--upstream <url>', 'the MQTT broker that takes reports: mqtt://HOST:PORT or mqtts://HOST:PORT').env(
+      'LATCHKEY_UPSTREAM',
+    ),
+    new Option('--upstream-credential <file>', 'one line USER:PASSWORD for it, readable for its owner alone').env(
+      'LATCHKEY_UPSTREAM_CREDENTIAL',
+    ),
+    new Option('--upstream-ca <file>', 'CAs of its certificate, PEM (default: those of the system)').env(
+      'LATCHKEY_UPSTREAM_CA',
+    ),
+  ];
+}
 
 /** Bits of a file's mode that let others than its owner read or write it. */
 const OTHERS = 0o077;

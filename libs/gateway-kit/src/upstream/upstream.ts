@@ -1,8 +1,8 @@
 import { setTimeout as wait } from 'node:timers/promises';
-import { Backoff } from '@latchkey/gateway-kit';
 import type { Random } from '@latchkey/kernel';
 import type { Log } from '@latchkey/runtime';
 import { connect, type IClientOptions, type IConnackPacket, type MqttClient } from 'mqtt';
+import { Backoff } from '../backoff.ts';
 
 /** How long a message may take to be acknowledged; the link of one that takes longer is given up: it may be dead. */
 const PUBLISH_DEADLINE_MS = 5_000;
@@ -30,6 +30,8 @@ export type Published = 'ACKNOWLEDGED' | 'TOO_LONG' | 'GIVEN_UP' | 'FAILED';
 
 /** What an upstream needs. */
 export type UpstreamOptions = {
+  /** What the broker sees of its client's name: which gateway this is. */
+  readonly name: string;
   /** `mqtt://HOST:PORT` or `mqtts://HOST:PORT`. */
   readonly url: string;
   readonly username: string;
@@ -152,12 +154,12 @@ export function openUpstream(options: UpstreamOptions): Upstream {
   };
 }
 
-function clientOptions({ username, password, ca, random }: UpstreamOptions): IClientOptions {
+function clientOptions({ name, username, password, ca, random }: UpstreamOptions): IClientOptions {
   return {
     username,
     password,
     ...(ca === undefined ? {} : { ca }),
-    clientId: `latchkey-https-${Buffer.from(random(NAME_BYTES)).toString('base64url')}`,
+    clientId: `latchkey-${name}-${Buffer.from(random(NAME_BYTES)).toString('base64url')}`,
     protocolVersion: 5, // its PUBACK says when the broker refuses a message
     clean: true,
     reconnectPeriod: 0, // it would send again what its sender was told had failed

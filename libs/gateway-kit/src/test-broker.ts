@@ -4,8 +4,8 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { connect as connectSocket, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { connectAsync, type MqttClient } from 'mqtt';
-import { until } from './test-bench.ts';
 
 /** A Mosquitto that wants a password, and who reads all that devices report. */
 export type Broker = {
@@ -22,8 +22,12 @@ export type Broker = {
   readonly stop: () => Promise<void>;
 };
 
-const USER = 'https-gateway';
+const USER = 'gateway';
 const PASSWORD = 'upstream-canary-1';
+
+/** It listens within 8 s, or never. */
+const MAX_ATTEMPTS = 400;
+const ATTEMPT_MS = 20;
 
 /** Debian puts the broker where the search path of users does not lead. */
 const ENV = { ...process.env, PATH: `${process.env['PATH']}:/usr/sbin` };
@@ -47,7 +51,7 @@ export async function startBroker(...more: readonly string[]): Promise<Broker> {
   let reader: MqttClient;
   const start = async () => {
     child = spawn('mosquitto', ['-c', file], { stdio: 'ignore', env: ENV });
-    await until(() => isOpen(port));
+    for (let attempt = 0; attempt < MAX_ATTEMPTS && !(await isOpen(port)); attempt++) await pause(ATTEMPT_MS);
     reader = await connectAsync(url, { username: USER, password: PASSWORD, reconnectPeriod: 0 });
     reader.on('error', () => undefined);
     reader.on('message', (topic, payload) => arrived.push({ topic, payload }));

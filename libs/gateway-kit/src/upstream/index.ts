@@ -1,0 +1,11 @@
+export {
+  fieldsOf,
+  isReport,
+  parseJson,
+  type ReportKind,
+  type ReportRoute,
+  readReportPath,
+  topicOf,
+} from './reports.ts';
+export { readSetting, readUpstream, type UpstreamFlags, type UpstreamSettings, upstreamOptions } from './settings.ts';
+export { openUpstream, type Upstream } from './upstream.ts';
