@@ -19,6 +19,7 @@ export const DIRECTIONS: Readonly<Record<string, Allowed>> = {
   'services/auth': {
     code: ['kernel', 'credential', 'store', 'store-redis', 'verifier', 'protocol', 'rpc', 'runtime'],
   },
+  'services/coap-gateway': { code: ['kernel', 'protocol', 'dtls', 'gateway-kit', 'runtime'] },
   'services/https-gateway': { code: ['kernel', 'protocol', 'gateway-kit', 'runtime'] },
   'services/mqtt-gateway': { code: ['kernel', 'protocol', 'gateway-kit', 'runtime'] },
   'tools/bench': {

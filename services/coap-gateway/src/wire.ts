@@ -1,0 +1,59 @@
+import { listenOn, openGateway } from '@latchkey/gateway-kit';
+import { openUpstream } from '@latchkey/gateway-kit/upstream';
+import { systemClock, systemRandom } from '@latchkey/kernel';
+import { createRegistry, formatAddress, type Log, type Running } from '@latchkey/runtime';
+import { createAdmission } from './admit.ts';
+import { BlockMemory } from './coap/blocks.ts';
+import type { Config } from './config.ts';
+import { openListener } from './listener.ts';
+
+/** A client with a certificate says at once which device it is; a slow network delays it by seconds. */
+const NAMING_DEADLINE_MS = 30_000;
+
+/** Bodies that are being put together: 1,024 of the longest, or very many of a usual size. */
+const MAX_BLOCKS_BYTES = 67_108_864;
+
+const clock = systemClock;
+const random = systemRandom;
+
+/** What a test may shorten. */
+export type Deadlines = {
+  readonly namingMs?: number;
+  readonly decisionMs?: number;
+  readonly publishMs?: number;
+};
+
+/** Builds the CoAP gateway from top to bottom and starts it. Rejects with a SettingsError when the settings cannot be. */
+export async function startCoapGateway(config: Config, log: Log, deadlines: Deadlines = {}): Promise<Running> {
+  const { auth, limits, coaps: address, certificate } = config;
+  const registry = createRegistry('coap-gateway');
+  const upstream = openUpstream({ ...config.upstream, name: 'coap', random, log, deadlineMs: deadlines.publishMs });
+  const ready = () => upstream.isConnected();
+  const gateway = openGateway({ registry, auth, limits, log, decisionMs: deadlines.decisionMs, ready });
+  const { sessions, metrics, connections } = gateway;
+  const admission = createAdmission({ ...gateway, clock, log });
+  const memory = new BlockMemory(MAX_BLOCKS_BYTES);
+  const { namingMs = NAMING_DEADLINE_MS } = deadlines;
+  const links = { admission, sessions, upstream, memory, refused: metrics.decided, clock, random, log, namingMs };
+  const release = async () => {
+    gateway.close();
+    await upstream.close();
+  };
+  try {
+    const probed = await listenOn(gateway.probes, '--metrics', config.metrics);
+    const dtls = { admission, links, limits, connections, metrics, registry, log };
+    const server = await openListener({ address, certificate, ...dtls });
+    return {
+      ready: { coaps: `coaps://${formatAddress(server.address)}`, metrics: formatAddress(probed) },
+      drainMs: limits.drainMs,
+      stop: async () => {
+        await gateway.drain();
+        await server.close();
+        await release();
+      },
+    };
+  } catch (error) {
+    await release();
+    throw error;
+  }
+}
