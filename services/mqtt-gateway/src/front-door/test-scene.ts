@@ -52,7 +52,7 @@ async function newScene(): Promise<Scene> {
   const upstream = new RawUpstream();
   const address = { host: '127.0.0.1', port: await upstream.start() };
   const config = { address, tls: undefined, username: undefined, password: new Secret(PASSWORD) };
-  const deadlines = { connectMs: 400, decisionMs: 500, upstreamMs: 400 };
+  const deadlines = { connectMs: 400, decisionMs: 500, upstreamMs: 400, holdMs: 20 };
   const bench = await startBench({ upstream: config, deadlines });
   const ends: (() => unknown)[] = [];
   const figure = async (name: string) => {
