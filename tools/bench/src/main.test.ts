@@ -12,7 +12,7 @@ const figure = { median: expect.any(Number), min: expect.any(Number), max: expec
 const ratio = { ...figure, aim: expect.any(Number), bound: expect.any(String), met: expect.any(Boolean) };
 
 test('prints one JSON object with all ratios and rates, and nothing else', { timeout: 120_000 }, async () => {
-  const { stdout } = await run(process.execPath, [MAIN, '--json', ...TINY]);
+  const { stdout } = await run(process.execPath, [MAIN, 'verify', 'unary', 'stream', 'reset', '--json', ...TINY]);
   const { machine, ratios, rates } = JSON.parse(stdout);
   expect(machine).toMatchObject({ cpu: expect.any(String), cores: expect.any(Number), node: process.version });
   expect(ratios).toEqual({
@@ -54,6 +54,28 @@ test('prints one JSON object with all ratios and rates, and nothing else', { tim
     expect(median).toBeGreaterThanOrEqual(min);
     expect(max).toBeGreaterThanOrEqual(median);
   }
+});
+
+test('the suite mqtt has figures of all four sides, plain and over TLS', { timeout: 240_000 }, async () => {
+  const { stdout } = await run(process.execPath, [MAIN, 'mqtt', '--json', ...TINY]);
+  const { ratios, rates } = JSON.parse(stdout);
+  expect(ratios).toEqual({});
+  const names = ['mqtt', 'mqtts'].flatMap((prefix) => [
+    ...['embedded', 'front_door', 'mosquitto', 'rabbitmq'].flatMap((side) => [
+      `${prefix}_${side}_cpu_us_per_connect`,
+      `${prefix}_${side}_connects_per_s`,
+    ]),
+    ...['embedded_gateway', 'embedded_auth', 'front_door_gateway', 'front_door_auth', 'front_door_mosquitto'].map(
+      (process) => `${prefix}_${process}_cpu_us_per_connect`,
+    ),
+    ...['embedded', 'front_door'].flatMap((ours) =>
+      ['mosquitto', 'rabbitmq'].map((other) => `${prefix}_${ours}_over_${other}_cpu`),
+    ),
+  ]);
+  expect(rates).toEqual(Object.fromEntries(names.map((name) => [name, figure])));
+  const sums = Object.keys(rates).filter((name) => /^mqtts?_[a-z]+(_door)?_cpu_us_per_connect$/.test(name));
+  expect(sums).toHaveLength(8);
+  for (const name of sums) expect(rates[name].min).toBeGreaterThan(0);
 });
 
 test('a named suite runs alone, and its table names machine and ratio', { timeout: 60_000 }, async () => {

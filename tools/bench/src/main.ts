@@ -24,7 +24,7 @@ const command = new Command('bench')
   .addOption(new Option('--scale <x>', 'multiplies counts and durations').argParser(Number).default(1).hideHelp())
   .addHelpText(
     'after',
-    '\nThe suite reset needs redis-server.\nExit codes: 0 measured, whether or not the aims are met, 1 an error.',
+    '\nThe suite reset needs redis-server; mqtt needs openssl, and mosquitto and rabbitmq-server to compare with.\nExit codes: 0 measured, whether or not the aims are met, 1 an error.',
   )
   .parse();
 

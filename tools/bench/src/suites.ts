@@ -1,3 +1,4 @@
+import { mqttSuite } from './mqtt.ts';
 import type { Suite } from './plan.ts';
 import { resetSuite } from './reset.ts';
 import { streamSuite } from './stream.ts';
@@ -10,4 +11,5 @@ export const SUITES: Readonly<Record<string, Suite>> = {
   unary: unarySuite,
   stream: streamSuite,
   reset: resetSuite,
+  mqtt: mqttSuite,
 };
