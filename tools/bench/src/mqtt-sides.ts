@@ -1,5 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { activate } from './attempts.ts';
 import { startAuthServer } from './auth-server.ts';
 import { type Broker, newPair, type Pair, startMosquitto, startRabbitmq, type User } from './brokers.ts';
@@ -12,6 +13,10 @@ const GATEWAY = resolve(import.meta.dirname, '../../../services/mqtt-gateway/src
 
 /** All devices are one source here, which never gives way. */
 const ONE_SOURCE = ['--max-source-rate', '1000000', '--max-source-connections', '100000', '--max-loop-delay-ms', '0'];
+
+/** How long a gateway may take to reach the auth service. */
+const READY_DEADLINE_MS = 30_000;
+const PROBE_PAUSE_MS = 50;
 
 /** The gateway's own login at Mosquitto. */
 const FRONT_DOOR_USER: User = { name: 'front-door', password: secretOf(-1) };
@@ -71,6 +76,7 @@ async function gatewaySides(options: GatewayOptions): Promise<readonly MqttSide[
     const tls = ['--tls-cert', pair.cert, '--tls-key', pair.key];
     const rest = [...ONE_SOURCE, '--auth', auth.field('grpc'), '--log-level', 'error', ...extra];
     const gateway = await plan.processes.start(GATEWAY, [...listeners, ...tls, ...rest]);
+    await untilReady(gateway);
     const ports = { port: portOf(gateway, 'mqtt'), tlsPort: portOf(gateway, 'mqtts') };
     return { name, own: { gateway, auth }, beside, packets, ...dials(ports, pair) };
   };
@@ -81,6 +87,15 @@ async function gatewaySides(options: GatewayOptions): Promise<readonly MqttSide[
   const login = ['--upstream-username', FRONT_DOOR_USER.name, '--upstream-password-file', passwordFile];
   const upstream = ['--upstream', `mqtt://127.0.0.1:${mosquitto.port}`, ...login];
   return [embedded, await side('front_door', { mosquitto }, upstream)];
+}
+
+/** It listens before it has its connection to the auth service. Rejects when that does not come. */
+async function untilReady(gateway: Server): Promise<void> {
+  for (let waitedMs = 0; waitedMs < READY_DEADLINE_MS; waitedMs += PROBE_PAUSE_MS) {
+    if ((await fetch(`http://${gateway.field('metrics')}/readyz`)).ok) return;
+    await pause(PROBE_PAUSE_MS);
+  }
+  throw new Error('the gateway does not reach the auth service');
 }
 
 function gatewayPacket(index: number, timestamp: string): Buffer {
