@@ -66,13 +66,30 @@ export class FailedAttempts {
 
   /** Notes how an attempt ended whose proof was looked at. */
   note(attempt: Attempt, decision: Decision): void {
-    if (decision.granted || !IS_FAILURE[decision.reason]) return;
+    if (!isFailure(decision)) return;
+    this.spend(attempt);
+  }
+
+  /** Takes a try before it is known how it ends; `giveBack` returns it. */
+  spend(attempt: Attempt): void {
     const key = keyOf(attempt);
     if (key === undefined) return;
     const wholeAtMs = spendOne(this.#wholeAtMs.get(key) ?? 0, this.#monotonic(), this.#allowance);
     this.#wholeAtMs.set(key, wholeAtMs);
     this.#allWholeAtMs = Math.max(this.#allWholeAtMs, wholeAtMs);
   }
+
+  /** Returns a try that was taken beforehand, once it turns out to be none that failed. */
+  giveBack(attempt: Attempt, decision: Decision): void {
+    const key = keyOf(attempt);
+    const wholeAtMs = key === undefined ? undefined : this.#wholeAtMs.get(key);
+    if (key === undefined || wholeAtMs === undefined || isFailure(decision)) return;
+    this.#wholeAtMs.set(key, wholeAtMs - this.#allowance.intervalMs);
+  }
+}
+
+function isFailure(decision: Decision): boolean {
+  return !decision.granted && IS_FAILURE[decision.reason];
 }
 
 /** No two pairs have the same one: a device id has no space. */

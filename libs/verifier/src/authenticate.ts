@@ -29,7 +29,7 @@ import {
   toCredentialId,
 } from '@latchkey/kernel';
 import type { RecordKey, Store, Write } from '@latchkey/store';
-import { FailedAttempts } from './attempts.ts';
+import { type Attempt, FailedAttempts } from './attempts.ts';
 import { type Derived, derive, type Handshake } from './derive.ts';
 import { type RecordStats, Records, type Sighting } from './records.ts';
 import { checkSessions, type Session } from './sessions.ts';
@@ -162,9 +162,10 @@ export class Verifier {
    * too often from this source is not looked at, be it right.
    */
   authenticate(question: Question): Answer | Promise<Answer> {
-    if (this.#failed?.areSpent(question)) return THROTTLED;
+    // A DTLS handshake has had its try already.
+    if (question.proof.kind !== 'PSK' && this.#failed?.areSpent(question)) return THROTTLED;
     const answer = this.#fromMemory(question) ?? this.#waitFor(question);
-    if (!(answer instanceof Promise)) this.#failed?.note(question, answer.decision);
+    if (!(answer instanceof Promise)) this.#noteAttempt(question, answer.decision);
     return answer;
   }
 
@@ -191,6 +192,7 @@ export class Verifier {
     return this.#counted(1, async () => {
       const derived = await derive(handshake, {
         ...{ records: this.#records, lease: this.#store.lease, clock, random, settings, maxAttempts: MAX_ATTEMPTS },
+        spend: (deviceId) => this.#spendTry({ deviceId, source: handshake.source ?? '' }),
         waitForLease: (deviceId) => this.#leaseBy(leaseDeadlineMs, deviceId),
       });
       if (derived === undefined) throw new NoDecision('the device changes faster than it can be looked at');
@@ -241,9 +243,21 @@ export class Verifier {
   #waitFor(question: Question): Promise<Answer> {
     return this.#counted(1, async () => {
       const answer = await this.#fromStore(question);
-      this.#failed?.note(question, answer.decision);
+      this.#noteAttempt(question, answer.decision);
       return answer;
     });
+  }
+
+  /** The finish of a DTLS handshake has spent its try when the handshake's secret was derived. */
+  #noteAttempt(question: Question, decision: Decision): void {
+    if (question.proof.kind === 'PSK') this.#failed?.giveBack(question, decision);
+    else this.#failed?.note(question, decision);
+  }
+
+  #spendTry(attempt: Attempt): boolean {
+    if (this.#failed?.areSpent(attempt)) return false;
+    this.#failed?.spend(attempt);
+    return true;
   }
 
   async #counted<T>(questions: number, work: () => Promise<T>): Promise<T> {

@@ -8,6 +8,8 @@ export type Handshake = {
   /** Whom its identity may name, the likeliest first, at least one: the first that is registered is meant. */
   readonly deviceIds: readonly DeviceId[];
   readonly derivation: PskDerivation;
+  /** The device's network address; absent or empty: its handshakes have no budget. */
+  readonly source?: string;
 };
 
 /** What a gateway needs to go on with a handshake. It grants nothing: the grant is a decision on a PSK proof. */
@@ -23,6 +25,8 @@ export type DeriveOptions = {
   readonly clock: Clock;
   readonly random: Random;
   readonly settings: VerifySettings;
+  /** Takes one try of the device's; false: there is none left. */
+  readonly spend: (deviceId: DeviceId) => boolean;
   /** Waits for the lease. Rejects when it is not to be had in time. */
   readonly waitForLease: (deviceId: DeviceId) => Promise<void>;
   /** How often a record is looked at anew that changed meanwhile. */
@@ -30,7 +34,8 @@ export type DeriveOptions = {
 };
 
 /**
- * The master secrets of a handshake; undefined: its device changes faster than it can be looked at. It is made under the
+ * The master secrets of a handshake, which takes one of the device's tries until its finish is granted; undefined: the
+ * device changes faster than it can be looked at. It is made under the
  * lease, like a decision: with an old record, a device that has its new secret would be turned away as if it were wrong.
  */
 export async function derive(
@@ -43,9 +48,11 @@ export async function derive(
     if (sighting === undefined) return undefined;
     device ??= sighting.record; // the others are read as well: time tells nothing of which there are
   }
-  const { clock, random, settings } = options;
-  const secrets = pskSecrets(device, derivation, { nowMs: clock.now(), settings, random });
-  return { ...secrets, deviceId: device?.deviceId };
+  const { clock, random, settings, spend } = options;
+  // With a secret of chance the handshake fails as with a wrong key: whether a guess was right is not told.
+  const known = device !== undefined && spend(device.deviceId) ? device : undefined;
+  const secrets = pskSecrets(known, derivation, { nowMs: clock.now(), settings, random });
+  return { ...secrets, deviceId: known?.deviceId };
 }
 
 async function currentSighting(deviceId: DeviceId, options: DeriveOptions): Promise<Sighting | undefined> {

@@ -95,9 +95,11 @@ export function authenticationService(options: {
       const { derivation } = request;
       if (derivation === undefined) throw new Error('validated without a derivation');
       const deviceIds = namedBy(derivation.identity, coapProducts);
-      const derived = await verifier.derivePsk({ deviceIds, derivation: derivationOf(derivation) });
+      const { source } = request;
+      const derived = await verifier.derivePsk({ deviceIds, derivation: derivationOf(derivation), source });
       decisions.derived(derived.deviceId !== undefined);
-      if (derived.deviceId === undefined) log.debug({ source: request.source }, 'a DTLS identity names no device');
+      if (derived.deviceId === undefined)
+        log.debug({ source }, 'a DTLS identity names no device, or one that has failed too often');
       return create(DerivePskSecretResponseSchema, {
         masterSecret: derived.primary,
         deviceId: derived.deviceId ?? '',
