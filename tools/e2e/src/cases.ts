@@ -45,12 +45,12 @@ export const CASES: readonly Case[] = [
     ],
   },
   {
-    name: 'the secondary gets in as the primary does',
+    name: 'the secondary gets in as the primary does, where the protocol takes it',
     steps: [
       {
         does: secondarySet,
         shows: [
-          [TWO, 'IN'],
+          [TWO, 'IN_BY_SECONDARY'],
           [ONE, 'IN'],
         ],
       },
@@ -76,14 +76,14 @@ export const CASES: readonly Case[] = [
         does: secondarySet,
         shows: [
           [ONE, 'IN'],
-          [TWO, 'IN'],
+          [TWO, 'IN_BY_SECONDARY'],
         ],
       },
       {
         does: retirePrimary,
         shows: [
           [ONE, 'REFUSED'],
-          [TWO, 'IN'],
+          [TWO, 'IN_BY_SECONDARY'],
         ],
       },
     ],

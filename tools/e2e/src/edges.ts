@@ -1,10 +1,11 @@
+import { coapPost } from './coap-client.ts';
 import { curl } from './curl.ts';
 import { httpsLogin, login } from './digest.ts';
 import { mosquitto } from './mosquitto.ts';
 import { caFile, type System } from './system.ts';
 
 /** What becomes of a device that shows its secret. */
-export type Outcome = 'IN' | 'REFUSED' | 'FROZEN' | 'THROTTLED' | 'NO_DECISION';
+export type Outcome = 'IN' | 'IN_BY_SECONDARY' | 'REFUSED' | 'FROZEN' | 'THROTTLED' | 'NO_DECISION';
 
 /** A protocol, as a device of it sees the gateway. */
 export type Edge = {
@@ -13,6 +14,8 @@ export type Edge = {
   readonly show: (system: System, deviceId: string, secret: string) => Promise<string>;
   /** What it is told for each outcome (docs/reasons.md). */
   readonly told: Readonly<Record<Outcome, string>>;
+  /** The auth service hears of wrong proofs. Over DTLS it does not: a wrong key shows in that nothing can be read. */
+  readonly countsFailures: boolean;
 };
 
 /** Every protocol that devices speak. */
@@ -22,22 +25,43 @@ export const EDGES: readonly Edge[] = [
     show: async (system, deviceId, secret) => `CONNACK ${await mosquitto(system.mqtt, login(deviceId, secret))}`,
     told: {
       IN: 'CONNACK 0',
+      IN_BY_SECONDARY: 'CONNACK 0',
       REFUSED: 'CONNACK 4',
       FROZEN: 'CONNACK 5',
       THROTTLED: 'CONNACK 3',
       NO_DECISION: 'CONNACK 3',
     },
+    countsFailures: true,
   },
   {
     name: 'HTTPS',
     show: logInAndReport,
     told: {
       IN: '200',
+      IN_BY_SECONDARY: '200',
       REFUSED: '401 IOTDA.000002',
       FROZEN: '401 IOTDA.000002',
       THROTTLED: '403 IOTDA.021101',
       NO_DECISION: '503 LATCHKEY.UNAVAILABLE',
     },
+    countsFailures: true,
+  },
+  {
+    name: 'CoAP',
+    show: async ({ coaps: port }, deviceId, secret) => {
+      const target = `/v5/devices/${deviceId}/sys/messages/up`;
+      const credential = { identity: deviceId, secret };
+      return (await coapPost({ port, credential, target, payload: 'hello' })).join(' ');
+    },
+    told: {
+      IN: '2.04',
+      IN_BY_SECONDARY: 'decrypt error',
+      REFUSED: 'decrypt error',
+      FROZEN: 'access denied',
+      THROTTLED: 'internal error',
+      NO_DECISION: 'internal error',
+    },
+    countsFailures: false,
   },
 ];
 

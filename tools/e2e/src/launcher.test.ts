@@ -36,6 +36,7 @@ describe('a launched system', () => {
       event: 'ready',
       ...{ grpc: loopback, mqtt: loopback, mqtts: loopback, ingress: loopback },
       https: expect.stringMatching(/^https:\/\/127\.0\.0\.1:[1-9]\d*$/),
+      coaps: expect.stringMatching(/^coaps:\/\/127\.0\.0\.1:[1-9]\d*$/),
       admin: expect.stringMatching(/^http:\/\/127\.0\.0\.1:[1-9]\d*$/),
       ...{ dataDir, token: join(dataDir, 'operator.token'), ingressCredential: join(dataDir, 'ingress.credential') },
     });
@@ -55,7 +56,7 @@ describe('a launched system', () => {
     await register(system, 'linked', 'first-secret');
     const link = await dialIn(system.mqtt, login('linked', 'first-secret'));
     const processes = descendantsOf(system.launcher.pid);
-    expect(processes).toHaveLength(3);
+    expect(processes).toHaveLength(4);
     expect(await system.stop()).toBe(0);
     await link.closed();
     expect(processes.filter(isRunning)).toEqual([]);

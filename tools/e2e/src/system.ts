@@ -12,6 +12,8 @@ export type System = {
   readonly mqtt: number;
   readonly mqtts: number;
   readonly https: number;
+  /** UDP. */
+  readonly coaps: number;
   /** The last log lines of its processes. */
   readonly said: () => string;
 };
@@ -36,6 +38,8 @@ const FREE_PORTS = [
   FREE,
   '--https',
   FREE,
+  '--coaps',
+  FREE,
 ];
 
 /** What the launcher is told to start on this place on free ports; later options win. */
@@ -55,10 +59,10 @@ export function tryLaunch(args: readonly string[]): Promise<Program | Failure> {
 
 /** The system of a launcher that is ready. */
 export function asSystem(launcher: Program): Launched {
-  const { dataDir = '', admin = '', mqtt = '', mqtts = '', https = '' } = launcher.ready;
+  const { dataDir = '', admin = '', mqtt = '', mqtts = '', https = '', coaps = '' } = launcher.ready;
   return {
     ...{ dataDir, admin, launcher },
-    ...{ mqtt: portOf(mqtt), mqtts: portOf(mqtts), https: portOf(https) },
+    ...{ mqtt: portOf(mqtt), mqtts: portOf(mqtts), https: portOf(https), coaps: portOf(coaps) },
     said: launcher.said,
     stop: () => launcher.end('SIGINT'),
   };
@@ -84,6 +88,7 @@ export function systemOf(place: Place, auth: Program, gateway: Program): System 
     mqtt: portOf(gateway.ready['mqtt'] ?? ''),
     mqtts: 0,
     https: 0,
+    coaps: 0,
     said: () => `auth:\n${auth.said()}\ngateway:\n${gateway.said()}`,
   };
 }

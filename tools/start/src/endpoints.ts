@@ -15,11 +15,13 @@ export type Endpoints = {
   readonly ingress: string;
   /** URL of HTTPS. */
   readonly https: string;
+  /** URL of CoAP over DTLS. */
+  readonly coaps: string;
   /** Path of the file that holds what applications log in with, `USER:PASSWORD`. */
   readonly ingressCredential: string;
   /** Path of the file that holds the operator's token. */
   readonly token: string;
-  /** Path of the data directory; the CA certificate to trust `mqtts` and `https` by is `tls/ca.pem` in it. */
+  /** Path of the data directory; the CA certificate to trust `mqtts`, `https` and `coaps` by is `tls/ca.pem` in it. */
   readonly dataDir: string;
 };
 

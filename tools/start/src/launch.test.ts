@@ -40,6 +40,8 @@ const HTTPS = `${LIFE}
   });
 `;
 
+const COAP = HTTPS.replace("https: 'https://127.0.0.1:7006'", "coaps: 'coaps://127.0.0.1:7007'");
+
 let dir: string;
 let log: string;
 let printed: string;
@@ -60,10 +62,16 @@ async function run(options: {
   json?: boolean;
   onPrint?: () => void;
 }): Promise<number> {
-  const scripts = { auth: join(dir, 'auth.mjs'), mqtt: join(dir, 'mqtt.mjs'), https: join(dir, 'https.mjs') };
+  const scripts = {
+    auth: join(dir, 'auth.mjs'),
+    mqtt: join(dir, 'mqtt.mjs'),
+    https: join(dir, 'https.mjs'),
+    coap: join(dir, 'coap.mjs'),
+  };
   await writeFile(scripts.auth, options.auth ?? AUTH);
   await writeFile(scripts.mqtt, options.mqtt ?? MQTT);
   await writeFile(scripts.https, options.https ?? HTTPS);
+  await writeFile(scripts.coap, COAP);
   const now = () => Date.now();
   return launch(
     {
@@ -72,6 +80,7 @@ async function run(options: {
         authArgs: ['--grpc', 'G'],
         mqttArgs: ['--mqtt', 'M'],
         httpsArgs: ['--https', 'H'],
+        coapArgs: ['--coaps', 'C'],
         commonArgs: ['--log-level', 'debug'],
       },
     },
@@ -96,6 +105,7 @@ test('all services get their arguments, each the real addresses of those before 
   expect(log).toContain(` mqtt  info  --mqtt M --ingress-credential ${credential} ${all}\n`);
   const upstream = `--upstream mqtt://127.0.0.1:7005 --upstream-credential ${credential}`;
   expect(log).toContain(` https info  --https H ${upstream} ${all}\n`);
+  expect(log).toContain(` coap  info  --coaps C ${upstream} ${all}\n`);
 });
 
 test('with --json one line tells what listens, and the path of the token, not the token', async () => {
@@ -107,6 +117,7 @@ test('with --json one line tells what listens, and the path of the token, not th
     ...{
       ingress: '127.0.0.1:7005',
       https: 'https://127.0.0.1:7006',
+      coaps: 'coaps://127.0.0.1:7007',
       ingressCredential: join(dir, 'data/ingress.credential'),
     },
   });
@@ -137,7 +148,7 @@ test('without it the welcome comes when everything listens', async () => {
 test('a stop ends each service before those that it asks', async () => {
   expect(await run({})).toBe(0);
   const stops = [...log.matchAll(/(\w+) +info +stopped by (\w+)/g)].map(([, name, why]) => `${name} ${why}`);
-  expect(stops).toEqual(['https SIGTERM', 'mqtt SIGTERM', 'auth SIGTERM']);
+  expect(stops).toEqual(['coap SIGTERM', 'https SIGTERM', 'mqtt SIGTERM', 'auth SIGTERM']);
 });
 
 test('while it runs the data directory tells the endpoints, to the owner alone', async () => {

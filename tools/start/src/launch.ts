@@ -13,7 +13,7 @@ import { reachable, welcome } from './welcome.ts';
 /** What a launch is given from outside. */
 export type Outside = {
   /** Paths of the services' entry files. */
-  readonly scripts: { readonly auth: string; readonly mqtt: string; readonly https: string };
+  readonly scripts: { readonly auth: string; readonly mqtt: string; readonly https: string; readonly coap: string };
   readonly log: Log;
   /** Writes to standard output. */
   readonly print: (text: string) => void;
@@ -80,7 +80,14 @@ async function bringUp(settings: Settings, outside: Outside, fleet: Fleet): Prom
     fields: ['https'],
   });
   if (https === undefined) return undefined;
-  return { ...auth, ...mqtt, ...https, ingressCredential: credential, dataDir };
+  const coap = await startGateway(fleet, {
+    name: 'coap',
+    script: outside.scripts.coap,
+    args: [...settings.coapArgs, ...upstream, ...gatewayArgs],
+    fields: ['coaps'],
+  });
+  if (coap === undefined) return undefined;
+  return { ...auth, ...mqtt, ...https, ...coap, ingressCredential: credential, dataDir };
 }
 
 /** Starts a gateway and waits until devices get in. */

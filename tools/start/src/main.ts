@@ -14,6 +14,7 @@ process.exitCode = await launch(settings, {
     auth: join(PROJECT_DIR, 'services/auth/src/main.ts'),
     mqtt: join(PROJECT_DIR, 'services/mqtt-gateway/src/main.ts'),
     https: join(PROJECT_DIR, 'services/https-gateway/src/main.ts'),
+    coap: join(PROJECT_DIR, 'services/coap-gateway/src/main.ts'),
   },
   log: createLog({ json: settings.json, write: (text) => process.stderr.write(text), now }),
   print: (text) => process.stdout.write(text),

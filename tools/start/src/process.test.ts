@@ -20,7 +20,7 @@ const SERVICE = `
   };
   for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, stop);
   process.on('disconnect', () => stop('disconnect'));
-  const ready = { event: 'ready', grpc: 'g', admin: 'a', token: 't', mqtt: '127.0.0.1:1', mqtts: 's', ingress: '127.0.0.1:2', https: 'h' };
+  const ready = { event: 'ready', grpc: 'g', admin: 'a', token: 't', mqtt: '127.0.0.1:1', mqtts: 's', ingress: '127.0.0.1:2', https: 'h', coaps: 'c' };
   const probes = createServer((_, answer) => answer.end()).listen(0, '127.0.0.1', () => {
     console.log(JSON.stringify({ ...ready, metrics: '127.0.0.1:' + probes.address().port }));
   });
@@ -33,9 +33,9 @@ const launcher = (dir: string) => `
   import { listenToSignals } from '${import.meta.dirname}/signals.ts';
   const now = () => Date.now();
   process.exitCode = await launch(
-    { dataDir: '${dir}/data', json: true, authArgs: [], mqttArgs: [], httpsArgs: [], commonArgs: [] },
+    { dataDir: '${dir}/data', json: true, authArgs: [], mqttArgs: [], httpsArgs: [], coapArgs: [], commonArgs: [] },
     {
-      scripts: { auth: '${dir}/auth.mjs', mqtt: '${dir}/mqtt.mjs', https: '${dir}/https.mjs' },
+      scripts: { auth: '${dir}/auth.mjs', mqtt: '${dir}/mqtt.mjs', https: '${dir}/https.mjs', coap: '${dir}/coap.mjs' },
       log: createLog({ json: false, write: (text) => process.stderr.write(text), now }),
       print: (text) => process.stdout.write(text),
       now,
@@ -53,6 +53,7 @@ beforeEach(async () => {
   await writeFile(join(dir, 'auth.mjs'), SERVICE);
   await writeFile(join(dir, 'mqtt.mjs'), SERVICE);
   await writeFile(join(dir, 'https.mjs'), SERVICE);
+  await writeFile(join(dir, 'coap.mjs'), SERVICE);
   await writeFile(join(dir, 'main.mjs'), launcher(dir));
   log = '';
   // As `npm start` does it: a shell that becomes the launcher, in a process group of its own.
@@ -85,7 +86,7 @@ test('a Ctrl-C that also npm passes on is one clean stop', async () => {
   process.kill(group, 'SIGINT');
   expect(await end).toBe(0);
   expect([...log.matchAll(/(\w+) +info +stopped by (\w+)/g)].map(([, name, why]) => `${name} ${why}`)).toEqual([
-    ...['https SIGTERM', 'mqtt SIGTERM', 'auth SIGTERM'],
+    ...['coap SIGTERM', 'https SIGTERM', 'mqtt SIGTERM', 'auth SIGTERM'],
   ]);
   expect(log).not.toContain('error');
 });

@@ -19,18 +19,20 @@ test('everything is on this machine alone by default', () => {
     authArgs: ['--grpc', '127.0.0.1:7410', '--admin', '127.0.0.1:7480'],
     mqttArgs: ['--mqtt', '127.0.0.1:1883', '--mqtts', '127.0.0.1:8883', '--ingress', '127.0.0.1:1884'],
     httpsArgs: ['--https', '127.0.0.1:8943'],
+    coapArgs: ['--coaps', '127.0.0.1:5684'],
     json: false,
   });
 });
 
 test('options reach the services that they are for', () => {
   const rest = '--data-dir d --store redis://127.0.0.1:1 --insecure-listen --json --log-level warn';
-  expect(read(`--grpc 0 --admin [::1]:2 --mqtt 0.0.0.0:3 --mqtts 4 --ingress 5 --https 6 ${rest}`)).toEqual({
+  expect(read(`--grpc 0 --admin [::1]:2 --mqtt 0.0.0.0:3 --mqtts 4 --ingress 5 --https 6 --coaps 7 ${rest}`)).toEqual({
     dataDir: join(process.cwd(), 'd'),
     commonArgs: ['--log-level', 'warn', '--insecure-listen'],
     authArgs: ['--grpc', '127.0.0.1:0', '--admin', '[::1]:2', '--store', 'redis://127.0.0.1:1'],
     mqttArgs: ['--mqtt', '0.0.0.0:3', '--mqtts', '127.0.0.1:4', '--ingress', '127.0.0.1:5'],
     httpsArgs: ['--https', '127.0.0.1:6'],
+    coapArgs: ['--coaps', '127.0.0.1:7'],
     json: true,
   });
 });

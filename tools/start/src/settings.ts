@@ -20,6 +20,8 @@ export type Settings = {
   readonly mqttArgs: readonly string[];
   /** Arguments for the HTTPS gateway, without those that only running services can tell. */
   readonly httpsArgs: readonly string[];
+  /** The same for the CoAP gateway. */
+  readonly coapArgs: readonly string[];
   /** One JSON line instead of the welcome, logs as they are. */
   readonly json: boolean;
 };
@@ -33,6 +35,7 @@ type Options = {
   readonly mqtts: Address;
   readonly ingress: Address;
   readonly https: Address;
+  readonly coaps: Address;
   readonly insecureListen?: true;
   readonly json?: true;
   readonly logLevel: string;
@@ -59,6 +62,7 @@ export function readSettings(argv: readonly string[]): Settings {
       addressOption('--ingress <address>', 'listener for MQTT of applications and other gateways', '127.0.0.1:1884'),
     )
     .addOption(addressOption('--https <address>', 'listener for HTTPS', '127.0.0.1:8943'))
+    .addOption(addressOption('--coaps <address>', 'UDP listener for CoAP over DTLS', '127.0.0.1:5684'))
     .option('--insecure-listen', 'let listeners without authenticated callers be reached from other machines')
     .option('--json', 'print one JSON line when everything listens, and logs as JSON lines')
     .addHelpText('after', '\nExit codes: 0 stopped as asked, 1 a service failed, 2 wrong settings.')
@@ -80,6 +84,7 @@ function toSettings(options: Options): Settings {
       ...['--ingress', formatAddress(options.ingress)],
     ],
     httpsArgs: ['--https', formatAddress(options.https)],
+    coapArgs: ['--coaps', formatAddress(options.coaps)],
     json: options.json === true,
   };
 }

@@ -48,6 +48,7 @@ test('the welcome tells every address, the path of the token, and both lines', (
     ...{
       ingress: '127.0.0.1:5',
       https: 'https://127.0.0.1:6',
+      coaps: 'coaps://127.0.0.1:7',
       ingressCredential: '/d/ingress.credential',
       token: '/d/operator.token',
       dataDir: '/d',

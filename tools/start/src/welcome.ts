@@ -19,13 +19,14 @@ export function reachable(listener: string): string {
 
 /** What an operator reads when everything listens: the addresses, and two lines to copy into a shell. */
 export function welcome(endpoints: Endpoints, isDefaultDir: boolean): string {
-  const { grpc, admin, mqtt, mqtts, https, ingress, ingressCredential, token, dataDir } = endpoints;
+  const { grpc, admin, mqtt, mqtts, https, coaps, ingress, ingressCredential, token, dataDir } = endpoints;
   return `
 Latchkey runs.
 
   MQTT      ${mqtt}
   MQTTS     ${mqtts}, for clients that trust ${join(dataDir, 'tls/ca.pem')}
   HTTPS     ${https}, the same
+  CoAPS     ${coaps}, the same; or with the device's primary secret alone
   ingress   ${ingress}, MQTT for applications, which log in with ${ingressCredential}
   gRPC      ${grpc}, for gateways
   admin     ${admin}, for operators

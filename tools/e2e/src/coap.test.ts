@@ -1,0 +1,116 @@
+import { readFileSync } from 'node:fs';
+import { connectAsync, type MqttClient } from 'mqtt';
+import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest';
+import { type CoapCall, coapClient, coapPost } from './coap-client.ts';
+import { newIdentity } from './identity.ts';
+import { freeze, register, registerCertificate, resetSlot } from './operator.ts';
+import { newPlace, type Place } from './place.ts';
+import { start } from './program.ts';
+import { type Launched, launch, portOf, startAuth, systemOf } from './system.ts';
+
+// Each step starts a process, slowly so on a busy machine.
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 120_000 });
+
+const SECRET = 'first-secret';
+
+let place: Place;
+let system: Launched;
+let application: MqttClient;
+const arrived: { readonly topic: string; readonly text: string }[] = [];
+
+beforeAll(async () => {
+  place = await newPlace();
+  system = await launch(place);
+  const { ingress = '', ingressCredential = '' } = system.launcher.ready;
+  const [username = '', password = ''] = readFileSync(ingressCredential, 'utf8').trim().split(':');
+  application = await connectAsync(`mqtt://127.0.0.1:${portOf(ingress)}`, { username, password });
+  application.on('message', (topic, payload) => arrived.push({ topic, text: payload.toString() }));
+  await application.subscribeAsync('$oc/devices/+/sys/#', { qos: 1 });
+});
+beforeEach(() => {
+  arrived.length = 0;
+});
+afterAll(async () => {
+  await application.endAsync();
+  expect(await system.stop()).toBe(0);
+  await place.remove();
+});
+
+function message(deviceId: string, credential: CoapCall['credential'], text = 'hello'): CoapCall {
+  return { port: system.coaps, credential, target: `/v5/devices/${deviceId}/sys/messages/up`, payload: text };
+}
+
+const bySecret = (deviceId: string, secret = SECRET) => ({ identity: deviceId, secret });
+
+test('a device registers and reports, and an application reads it', async () => {
+  await register(system, 'coap', SECRET);
+  const credential = bySecret('coap');
+  expect(await coapPost({ port: system.coaps, credential, target: '/rd?ep=coap' })).toEqual(['2.01']);
+  expect(await coapPost(message('coap', credential))).toEqual(['2.04']);
+  await vi.waitFor(() => expect(arrived).toEqual([{ topic: '$oc/devices/coap/sys/messages/up', text: 'hello' }]));
+});
+
+test('a device has no part in another', async () => {
+  await register(system, 'mine', SECRET);
+  await register(system, 'other', SECRET);
+  const credential = bySecret('mine');
+  expect(await coapPost({ port: system.coaps, credential, target: '/rd?ep=other' })).toEqual(['4.03']);
+  expect(await coapPost(message('other', credential))).toEqual(['4.03']);
+  expect(arrived).toEqual([]);
+});
+
+test.each([
+  [
+    'a reset with a forced disconnect',
+    (id: string) => resetSlot(system, id, 'PRIMARY', NEXT, 'FORCE'),
+    'decrypt error',
+  ],
+  ['a freeze', (id: string) => freeze(system, id), 'access denied'],
+])('%s ends a session that is open, and keeps the device out', async (name, ends, alert) => {
+  const deviceId = name.replaceAll(' ', '-');
+  await register(system, deviceId, SECRET);
+  const client = coapClient({ ...message(deviceId, bySecret(deviceId)), times: 30 });
+  await vi.waitFor(() => expect(client.soFar()).toContain('2.04'), { timeout: 10_000 });
+  await ends(deviceId);
+  await vi.waitFor(() => expect(client.soFar().at(-1)).toBe('close notify'), { timeout: 10_000 });
+  client.end();
+  expect(await coapPost(message(deviceId, bySecret(deviceId)))).toEqual([alert]);
+});
+
+const NEXT = { secret: { value: 'second-secret' } };
+
+test('a device with a certificate says which one it is', async () => {
+  const [identity, stranger] = [await newIdentity(place.dataDir), await newIdentity(place.dataDir)];
+  await registerCertificate(system, 'coap-x509', identity.sha256);
+  expect(await coapPost({ port: system.coaps, credential: identity, target: '/rd?ep=coap-x509' })).toEqual(['2.01']);
+  expect(await coapPost(message('coap-x509', identity))).toEqual(['2.04']);
+  expect(await coapPost(message('coap-x509', stranger))).toEqual(['4.01']);
+  expect(await coapPost({ port: system.coaps, credential: stranger, target: '/rd' })).toEqual(['4.00']);
+});
+
+test('with --coap-accept-secondary both secrets get in, in one handshake', async () => {
+  const own = await newPlace();
+  const auth = await startAuth(own, 0, '--coap-accept-secondary');
+  const upstream = ['--upstream', 'mqtt://127.0.0.1:1', '--upstream-credential', ingressCredentialOf()];
+  const listeners = ['--coaps', '127.0.0.1:0', '--metrics', '127.0.0.1:0'];
+  const gateway = await start('services/coap-gateway/src/main.ts', [
+    ...['--auth', auth.ready['grpc'] ?? ''],
+    ...listeners,
+    ...upstream,
+  ]);
+  const alone = systemOf(own, auth, gateway);
+  await register(alone, 'both', SECRET);
+  await resetSlot(alone, 'both', 'SECONDARY', NEXT);
+  const port = portOf(gateway.ready['coaps'] ?? '');
+  const show = (secret: string) => coapPost({ port, credential: bySecret('both', secret), target: '/rd?ep=both' });
+  await vi.waitFor(async () => expect(await show(SECRET)).toEqual(['2.01']), { timeout: 10_000 });
+  expect(await show('second-secret')).toEqual(['2.01']);
+  expect(await show('third-secret')).toEqual(['decrypt error']);
+  await gateway.end();
+  await auth.end();
+  await own.remove();
+});
+
+function ingressCredentialOf(): string {
+  return system.launcher.ready['ingressCredential'] ?? '';
+}
