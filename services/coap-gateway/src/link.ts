@@ -111,7 +111,8 @@ export class Link {
     const outcome = await this.#handle(readRoute(request), request);
     if ('code' in outcome) return outcome;
     if (outcome.decision === 'REFUSED') this.#options.refused(outcome);
-    return responseTo(outcome);
+    const hasClaimedEnough = this.#state.kind === 'NAMELESS' && this.#state.claims >= MAX_CLAIMS;
+    return { ...responseTo(outcome), ...(hasClaimedEnough ? { sent: () => this.#transport.close() } : {}) };
   }
 
   #handle(route: Route, { payload }: CoapRequest): Promise<CoapResponse | Refusal> | CoapResponse | Refusal {
@@ -188,7 +189,7 @@ export class Link {
     const outcome = await this.#options.admission.name(claimed, state.proof, source);
     if (this.#isClosed()) return refused('BUSY');
     if ('kind' in outcome) return this.#register(outcome) ? outcome : this.#overtaken();
-    if (state.claims + 1 < MAX_CLAIMS) this.#state = { ...state, claims: state.claims + 1 };
+    this.#state = { ...state, claims: state.claims + 1 };
     return outcome;
   }
 

@@ -24,7 +24,8 @@ export const DEVICE = 'P1_n1';
 export const SECRET = 'primary-canary-1';
 export const SECONDARY = 'secondary-canary';
 
-const LIMITS: Limits = {
+/** So wide that no test meets them. */
+export const LIMITS: Limits = {
   ...{ connections: 1_000, sourceConnections: 1_000, sourceRate: 10_000, decisions: 1_000 },
   ...{ loopDelayMs: 0, drainMs: 0 },
 };

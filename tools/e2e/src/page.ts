@@ -11,9 +11,9 @@ const START_DEADLINE_MS = 60_000;
 /** Some 20 s on an idle machine; the tests of other packages run beside it. */
 const RUN_DEADLINE_MS = 300_000;
 
-type Ready = Readonly<Record<'admin' | 'mqtt' | 'mqtts' | 'ingress' | 'https', string>>;
+type Ready = Readonly<Record<'admin' | 'mqtt' | 'mqtts' | 'ingress' | 'https' | 'coaps', string>>;
 
-const LISTENERS = ['--grpc', '--admin', '--mqtt', '--mqtts', '--ingress', '--https'];
+const LISTENERS = ['--grpc', '--admin', '--mqtt', '--mqtts', '--ingress', '--https', '--coaps'];
 
 /**
  * Tests the examples of a page that are marked `<!-- runs: NAME -->`, as they stand there, against all services: only the
@@ -82,6 +82,7 @@ function runBlocks(blocks: readonly Block[], dataDir: string, ready: Ready): rea
     .replaceAll('-p 1884', port(ready.ingress))
     .replaceAll('-p 8883', port(ready.mqtts))
     .replaceAll('localhost:8943', `localhost:${ready.https.split(':').at(-1)}`)
+    .replaceAll('127.0.0.1:5684', `127.0.0.1:${ready.coaps.split(':').at(-1)}`)
     .replaceAll('http://127.0.0.1:7480', ready.admin);
   const { stdout } = spawnSync('sh', ['-c', `set -eu; exec 2>&1\n${script}`], {
     cwd: PROJECT_DIR,
