@@ -96,6 +96,19 @@ test('a block whose predecessors did not come is 4.08, also when they are too ol
   expect(bench.memory.held).toBe(0);
 });
 
+test('a body may begin anew', () => {
+  const bench = store();
+  const take = (number: number, fill: string) =>
+    bench.blocks.take({
+      method: POST,
+      options: options({ number, exponent: 0, hasMore: number === 0 }),
+      payload: Buffer.alloc(16, fill),
+    });
+  take(0, 'a');
+  expect(take(0, 'b')).toMatchObject({ code: RESPONSE.CONTINUE });
+  expect(take(1, 'c')).toMatchObject({ outcome: 'BODY', payload: Buffer.from('b'.repeat(16) + 'c'.repeat(16)) });
+});
+
 test('of three bodies the oldest is forgotten', () => {
   const bench = store();
   for (const [index, path] of ['a', 'b', 'c'].entries()) {
