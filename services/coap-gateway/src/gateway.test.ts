@@ -190,7 +190,8 @@ describe('a session', { timeout: TIMEOUT_MS }, () => {
 
   test('is closed by a change that ends the device’s sessions, and nothing is reported after that', async () => {
     const output = stay();
-    await until(async () => broker.arrived.length > 0 && (await openSessions()) === '1');
+    // A client whose goodbye was lost may have left another session, which ends as well.
+    await until(() => broker.arrived.length > 0);
     bench.table.derive = () => ({ masterSecret: new Uint8Array(48) });
     bench.table.change({ deviceId: DEVICE, revision: 2n, effect: SessionEffect.CLOSE_DEVICE });
     await until(async () => (await openSessions()) === '0');
