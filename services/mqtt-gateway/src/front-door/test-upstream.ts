@@ -23,7 +23,8 @@ export function wireOf(socket: Socket): Wire {
     length += chunk.length;
   });
   socket.on('error', () => undefined);
-  const closed = once(socket, 'close').then(received);
+  // Not `once` of node:events, which rejects when an error comes first: a write may meet the close on its way.
+  const closed = new Promise<Buffer>((resolve) => socket.once('close', () => resolve(received())));
   const bytes = async (count: number) => {
     while (length < count) await once(socket, 'data');
     return received();
