@@ -130,6 +130,20 @@ test('a client that names no signature would take SHA-1, and gets nothing', asyn
   expect(await refusal(server, { certificate, extensions: [] })).toBe(ALERT.HANDSHAKE_FAILURE);
 });
 
+test('a renewed certificate is shown from the next handshake on; one with a key that is not fit changes nothing', async () => {
+  const server = await start();
+  const certificate = { chain: [derOf('device')], verify: verifyWith(keyOf('device')) };
+  const shown = async () => {
+    const { datagrams } = await clientOf(server, { certificate }).connect();
+    return (['server', 'other'] as const).filter((kind) => Buffer.concat(datagrams).includes(derOf(kind)));
+  };
+  expect(await shown()).toEqual(['server']);
+  server.server.renew({ chain: [derOf('other')], key: keyOf('other') });
+  expect(await shown()).toEqual(['other']);
+  expect(() => server.server.renew({ chain: [derOf('rsa1024')], key: keyOf('rsa1024') })).toThrow('not fit to sign');
+  expect(await shown()).toEqual(['other']);
+});
+
 test('a server with a key that is not fit does not start', async () => {
   const key = createPrivateKey(certificates.rsa1024.key);
   const options = {

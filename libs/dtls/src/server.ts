@@ -14,7 +14,7 @@ import { OpenSession } from './open-session.ts';
 import { Peers } from './peers.ts';
 import type { ConnectionIds } from './record-layer.ts';
 import { readRecords, type WireRecord, writeRecord } from './records.ts';
-import { helloVerifyRequest } from './server-messages.ts';
+import { helloVerifyRequest, type ServerCertificate } from './server-messages.ts';
 import { isFitKey } from './signatures.ts';
 import { SUITES, suitesNamed } from './suites.ts';
 import { type Address, listenUdp, type Transport, type TransportEvents } from './transport.ts';
@@ -55,9 +55,9 @@ export class DtlsServer<Grant> {
     dropped: 0,
     unsent: 0,
   };
-  readonly #options: DtlsServerOptions<Grant>;
+  #options: DtlsServerOptions<Grant>;
   readonly #limits: Limits;
-  readonly #abilities: Abilities;
+  #abilities: Abilities;
   readonly #random: (size: number) => Uint8Array;
   readonly #clock: () => number;
   readonly #cookies: Cookies;
@@ -95,6 +95,13 @@ export class DtlsServer<Grant> {
       datagram: (datagram, from) => this.#guard(() => this.#takeDatagram(datagram, from)),
       error: (error) => this.#options.onError(error),
     });
+  }
+
+  /** Shows this certificate in handshakes that begin from now on. Throws a RangeError on a key that is of no use. */
+  renew(certificate: ServerCertificate): void {
+    const options = { ...this.#options, certificate };
+    this.#abilities = abilitiesOf(options);
+    this.#options = options;
   }
 
   /** Ends all sessions with a close_notify, all handshakes in silence, and closes the socket. */

@@ -31,6 +31,8 @@ type Answer = { readonly alert: Alert; readonly response: CoapResponse };
 const UNAUTHORIZED: Answer = { alert: 'DECRYPT_ERROR', response: { code: RESPONSE.UNAUTHORIZED } };
 const FORBIDDEN: Answer = { alert: 'ACCESS_DENIED', response: { code: RESPONSE.FORBIDDEN } };
 const COME_AGAIN: Answer = { alert: 'INTERNAL_ERROR', response: BUSY };
+// Another alert than a wrong key's would tell a guess from a hit.
+const THROTTLED: Answer = { alert: 'DECRYPT_ERROR', response: BUSY };
 
 /** The alert that ends the handshake of a device that was refused (docs/reasons.md). */
 export function alertTo(refusal: Exclude<Decision, Grant>): Alert {
@@ -78,7 +80,7 @@ function answerToDenial(reason: DenyReason): Answer {
     case DenyReason.FROZEN:
       return FORBIDDEN;
     case DenyReason.THROTTLED:
-      return COME_AGAIN;
+      return THROTTLED;
     case DenyReason.UNKNOWN_DEVICE:
     case DenyReason.WRONG_KIND:
     case DenyReason.NO_CREDENTIAL:

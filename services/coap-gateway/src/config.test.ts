@@ -41,7 +41,7 @@ test('what is not said has its default', () => {
 
 test('a certificate chain and its key', () => {
   const { certificate } = readConfig([...upstream, '--tls-cert', cert, '--tls-key', key]);
-  expect(certificate).toMatchObject({ chain: [expect.any(Uint8Array)], key: { asymmetricKeyType: 'ec' } });
+  expect(certificate?.()).toMatchObject({ chain: [expect.any(Uint8Array)], key: { asymmetricKeyType: 'ec' } });
 });
 
 test.each([
@@ -51,8 +51,9 @@ test.each([
   ['metrics for everyone', () => ['--metrics', '0.0.0.0:1'], '--metrics 0.0.0.0:1 can be reached'],
   ['an auth service elsewhere', () => ['--auth', '10.0.0.1:2'], '--auth 10.0.0.1:2 is on another machine'],
 ])('%s is refused', (_name, args, message) => {
-  expect(() => readConfig([...upstream, ...args()])).toThrow(message);
-  expect(() => readConfig([...upstream, ...args()])).not.toThrow('canary');
+  const read = () => readConfig([...upstream, ...args()]).certificate?.();
+  expect(read).toThrow(message);
+  expect(read).not.toThrow('canary');
 });
 
 test('the process says what is wrong and ends with code 2', async () => {

@@ -24,8 +24,8 @@ import { Option } from 'commander';
 /** All that an operator can set. */
 export type Config = {
   readonly coaps: Address;
-  /** Undefined: devices with certificates are not served. */
-  readonly certificate: ServerCertificate | undefined;
+  /** Reads the certificate's files; throws a SettingsError when they do not fit. Undefined: devices with certificates are not served. */
+  readonly certificate: (() => ServerCertificate) | undefined;
   readonly upstream: UpstreamSettings;
   /** The replicas of the auth service. */
   readonly auth: readonly Address[];
@@ -54,7 +54,10 @@ export function readConfig(argv: readonly string[]): Config {
       addressOption('--coaps <address>', 'UDP listener for CoAP over DTLS', '127.0.0.1:5684').env('LATCHKEY_COAPS'),
     )
     .addOption(
-      new Option('--tls-cert <file>', 'certificate chain, PEM, for devices with certificates').env('LATCHKEY_TLS_CERT'),
+      new Option(
+        '--tls-cert <file>',
+        'certificate chain, PEM, for devices with certificates; SIGHUP has it read again',
+      ).env('LATCHKEY_TLS_CERT'),
     )
     .addOption(new Option('--tls-key <file>', 'its private key, PEM').env('LATCHKEY_TLS_KEY'))
     .addOption(
@@ -89,18 +92,22 @@ function fromFlags(flags: Flags): Config {
         'use a loopback address, or say --insecure-listen if the network itself is closed',
     );
   }
-  const certificate = readCertificate(flags);
+  const certificate = certificateOf(flags);
   return { coaps, certificate, upstream: readUpstream(flags), auth, metrics, limits: limitsOf(flags), logLevel };
 }
 
 const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 
-function readCertificate({ tlsCert, tlsKey }: Flags): ServerCertificate | undefined {
+function certificateOf({ tlsCert, tlsKey }: Flags): Config['certificate'] {
   if (tlsCert === undefined && tlsKey === undefined) return undefined;
   if (tlsCert === undefined || tlsKey === undefined)
     throw new SettingsError('devices with certificates need both --tls-cert and --tls-key');
-  const pem = readSetting('--tls-cert', tlsCert).toString('latin1');
-  const keyPem = readSetting('--tls-key', tlsKey);
+  return () => readCertificate(tlsCert, tlsKey);
+}
+
+function readCertificate(certificate: string, privateKey: string): ServerCertificate {
+  const pem = readSetting('--tls-cert', certificate).toString('latin1');
+  const keyPem = readSetting('--tls-key', privateKey);
   try {
     const chain = (pem.match(PEM_CERTIFICATE) ?? []).map((each) => new X509Certificate(each));
     const key = createPrivateKey(keyPem);

@@ -1,4 +1,8 @@
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { deriveFromKeys, type PskDerivation, type ServerCertificate } from '@latchkey/dtls';
 import type { Limits } from '@latchkey/gateway-kit';
@@ -33,7 +37,7 @@ export const LIMITS: Limits = {
 /** Starts both. The table derives from `keys`, the device's by default, and grants all until the test says otherwise. */
 export async function startBench(options: {
   readonly broker: Pick<Broker, 'url' | 'user' | 'password'>;
-  readonly certificate?: ServerCertificate;
+  readonly certificate?: () => ServerCertificate;
   readonly deadlines?: Deadlines;
   readonly limits?: Partial<Limits>;
 }): Promise<Bench> {
@@ -132,6 +136,31 @@ export function codesOf(output: string): readonly string[] {
 export function alertOf(output: string): string | undefined {
   const [, ofOpenssl, ofGnutls] = /alert read:fatal:([a-z ]+)|Alert '\d+': ([A-Za-z ]+)/.exec(output) ?? [];
   return (ofOpenssl ?? ofGnutls)?.toLowerCase();
+}
+
+/** A key on P-256 and a certificate that it has signed for itself. */
+export function selfSigned(name: string): ServerCertificate {
+  const folder = mkdtempSync(join(tmpdir(), 'latchkey-coap-'));
+  const [keyFile, file] = [join(folder, 'key.pem'), join(folder, 'cert.pem')];
+  const kind = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-subj', `/CN=${name}`];
+  execFileSync('openssl', ['req', '-x509', '-nodes', '-days', '2', ...kind, '-keyout', keyFile, '-out', file], {
+    stdio: 'ignore',
+  });
+  const [key, { raw }] = [createPrivateKey(readFileSync(keyFile)), new X509Certificate(readFileSync(file))];
+  rmSync(folder, { recursive: true });
+  return { chain: [raw], key };
+}
+
+/** What OpenSSL's client prints of the certificate that the gateway shows; without one of its own it is refused then. */
+export function shownBy(port: number): Promise<string> {
+  const args = ['s_client', '-dtls1_2', '-connect', `127.0.0.1:${port}`];
+  const child = spawn('openssl', args, { stdio: ['ignore', 'pipe', 'ignore'] });
+  const { promise, resolve, reject } = Promise.withResolvers<string>();
+  let output = '';
+  child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString('latin1')));
+  child.once('error', reject);
+  child.once('close', () => resolve(/subject=.*/.exec(output)?.[0] ?? output));
+  return promise;
 }
 
 /** Waits until something is so; fails after 8 s. */

@@ -1,3 +1,4 @@
+import type { ServerCertificate } from '@latchkey/dtls';
 import { listenOn, openGateway } from '@latchkey/gateway-kit';
 import { openUpstream } from '@latchkey/gateway-kit/upstream';
 import { systemClock, systemRandom } from '@latchkey/kernel';
@@ -25,7 +26,8 @@ export type Deadlines = {
 
 /** Builds the CoAP gateway from top to bottom and starts it. Rejects with a SettingsError when the settings cannot be. */
 export async function startCoapGateway(config: Config, log: Log, deadlines: Deadlines = {}): Promise<Running> {
-  const { auth, limits, coaps: address, certificate } = config;
+  const { auth, limits, coaps: address } = config;
+  const certificate = config.certificate?.();
   const registry = createRegistry('coap-gateway');
   const upstream = openUpstream({ ...config.upstream, name: 'coap', random, log, deadlineMs: deadlines.publishMs });
   const ready = () => upstream.isConnected();
@@ -43,10 +45,12 @@ export async function startCoapGateway(config: Config, log: Log, deadlines: Dead
     const probed = await listenOn(gateway.probes, '--metrics', config.metrics);
     const dtls = { admission, links, limits, connections, metrics, registry, log };
     const server = await openListener({ address, certificate, ...dtls });
+    const stopRenewing = onHangup(config, server.renew.bind(server), log);
     return {
       ready: { coaps: `coaps://${formatAddress(server.address)}`, metrics: formatAddress(probed) },
       drainMs: limits.drainMs,
       stop: async () => {
+        stopRenewing();
         await gateway.drain();
         await server.close();
         await release();
@@ -56,4 +60,18 @@ export async function startCoapGateway(config: Config, log: Log, deadlines: Dead
     await release();
     throw error;
   }
+}
+
+/** SIGHUP is the customary word for "read your files again". The returned function takes the listener away. */
+function onHangup({ certificate }: Config, renew: (renewed: ServerCertificate) => void, log: Log): () => void {
+  const hear = () => {
+    try {
+      if (certificate !== undefined) renew(certificate());
+      log.info({}, 'the TLS certificate was read again');
+    } catch (error) {
+      log.error({ err: error }, 'the TLS certificate stays as it was');
+    }
+  };
+  process.on('SIGHUP', hear);
+  return () => process.off('SIGHUP', hear);
 }

@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { connectAsync, type MqttClient } from 'mqtt';
-import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { type CoapCall, coapClient, coapPost } from './coap-client.ts';
 import { newIdentity } from './identity.ts';
 import { freeze, register, registerCertificate, resetSlot } from './operator.ts';
 import { newPlace, type Place } from './place.ts';
-import { start } from './program.ts';
+import { type Program, start } from './program.ts';
 import { type Launched, launch, portOf, startAuth, systemOf } from './system.ts';
 
 // Each step starts a process, slowly so on a busy machine.
@@ -88,27 +88,46 @@ test('a device with a certificate says which one it is', async () => {
   expect(await coapPost({ port: system.coaps, credential: stranger, target: '/rd' })).toEqual(['4.00']);
 });
 
-test('with --coap-accept-secondary both secrets get in, in one handshake', async () => {
-  const own = await newPlace();
-  const auth = await startAuth(own, 0, '--coap-accept-secondary');
-  const upstream = ['--upstream', 'mqtt://127.0.0.1:1', '--upstream-credential', ingressCredentialOf()];
-  const listeners = ['--coaps', '127.0.0.1:0', '--metrics', '127.0.0.1:0'];
-  const gateway = await start('services/coap-gateway/src/main.ts', [
-    ...['--auth', auth.ready['grpc'] ?? ''],
-    ...listeners,
-    ...upstream,
-  ]);
-  const alone = systemOf(own, auth, gateway);
-  await register(alone, 'both', SECRET);
-  await resetSlot(alone, 'both', 'SECONDARY', NEXT);
-  const port = portOf(gateway.ready['coaps'] ?? '');
-  const show = (secret: string) => coapPost({ port, credential: bySecret('both', secret), target: '/rd?ep=both' });
-  await vi.waitFor(async () => expect(await show(SECRET)).toEqual(['2.01']), { timeout: 10_000 });
-  expect(await show('second-secret')).toEqual(['2.01']);
-  expect(await show('third-secret')).toEqual(['decrypt error']);
-  await gateway.end();
-  await auth.end();
-  await own.remove();
+describe('an auth service with settings of its own', () => {
+  let own: Place;
+  let auth: Program;
+  let gateway: Program;
+  beforeAll(async () => {
+    own = await newPlace();
+    // One try, and the next one a day later.
+    const budget = ['--failed-attempts', '1', '--failed-attempt-seconds', '86400'];
+    auth = await startAuth(own, 0, '--coap-accept-secondary', ...budget);
+    const upstream = ['--upstream', 'mqtt://127.0.0.1:1', '--upstream-credential', ingressCredentialOf()];
+    const listeners = ['--coaps', '127.0.0.1:0', '--metrics', '127.0.0.1:0'];
+    const args = ['--auth', auth.ready['grpc'] ?? '', ...listeners, ...upstream];
+    gateway = await start('services/coap-gateway/src/main.ts', args);
+  });
+  afterAll(async () => {
+    await gateway.end();
+    await auth.end();
+    await own.remove();
+  });
+  const show = (deviceId: string, secret: string) => {
+    const port = portOf(gateway.ready['coaps'] ?? '');
+    return coapPost({ port, credential: bySecret(deviceId, secret), target: `/rd?ep=${deviceId}` });
+  };
+
+  test('with --coap-accept-secondary both secrets get in, in one handshake', async () => {
+    const alone = systemOf(own, auth, gateway);
+    await register(alone, 'both', SECRET);
+    await resetSlot(alone, 'both', 'SECONDARY', NEXT);
+    await vi.waitFor(async () => expect(await show('both', SECRET)).toEqual(['2.01']), { timeout: 10_000 });
+    expect(await show('both', 'second-secret')).toEqual(['2.01']);
+    expect(await show('both', 'third-secret')).toEqual(['decrypt error']);
+  });
+
+  test('a device without a try left is told what a wrong key is told, be its key right; another one gets in', async () => {
+    const alone = systemOf(own, auth, gateway);
+    for (const deviceId of ['guessed', 'neighbour']) await register(alone, deviceId, SECRET);
+    expect(await show('neighbour', SECRET)).toEqual(['2.01']);
+    for (const secret of ['wrong-secret', SECRET]) expect(await show('guessed', secret)).toEqual(['decrypt error']);
+    expect(await show('neighbour', SECRET)).toEqual(['2.01']);
+  });
 });
 
 function ingressCredentialOf(): string {

@@ -14,8 +14,6 @@ export type Edge = {
   readonly show: (system: System, deviceId: string, secret: string) => Promise<string>;
   /** What it is told for each outcome (docs/reasons.md). */
   readonly told: Readonly<Record<Outcome, string>>;
-  /** The auth service hears of wrong proofs. Over DTLS it does not: a wrong key shows in that nothing can be read. */
-  readonly countsFailures: boolean;
 };
 
 /** Every protocol that devices speak. */
@@ -31,7 +29,6 @@ export const EDGES: readonly Edge[] = [
       THROTTLED: 'CONNACK 3',
       NO_DECISION: 'CONNACK 3',
     },
-    countsFailures: true,
   },
   {
     name: 'HTTPS',
@@ -44,7 +41,6 @@ export const EDGES: readonly Edge[] = [
       THROTTLED: '403 IOTDA.021101',
       NO_DECISION: '503 LATCHKEY.UNAVAILABLE',
     },
-    countsFailures: true,
   },
   {
     name: 'CoAP',
@@ -58,10 +54,9 @@ export const EDGES: readonly Edge[] = [
       IN_BY_SECONDARY: 'decrypt error',
       REFUSED: 'decrypt error',
       FROZEN: 'access denied',
-      THROTTLED: 'internal error',
+      THROTTLED: 'decrypt error', // as a wrong key: another alert would tell a guess from a hit
       NO_DECISION: 'internal error',
     },
-    countsFailures: false,
   },
 ];
 
