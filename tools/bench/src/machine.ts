@@ -1,4 +1,4 @@
-import { availableParallelism, cpus, totalmem, type } from 'node:os';
+import { availableParallelism, cpus, release, totalmem, type } from 'node:os';
 
 /** What the figures were taken on. */
 export type Machine = {
@@ -15,7 +15,12 @@ export function describeMachine(): Machine {
     cpu: `${cpus()[0]?.model.trim() ?? 'unknown'} (${process.arch})`,
     cores: availableParallelism(),
     memoryGiB: Math.round(totalmem() / 2 ** 30),
-    os: type(),
+    os: `${type()} ${release()}`,
     node: process.version,
   };
+}
+
+/** A machine in one line. */
+export function machineLine({ cpu, cores, memoryGiB, os, node }: Machine): string {
+  return `${cpu}, ${cores} cores, ${memoryGiB} GiB, ${os}, Node ${node}`;
 }

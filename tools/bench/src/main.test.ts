@@ -13,7 +13,7 @@ const ratio = { ...figure, aim: expect.any(Number), bound: expect.any(String), m
 
 test('prints one JSON object with all ratios and rates, and nothing else', { timeout: 120_000 }, async () => {
   const { stdout } = await run(process.execPath, [MAIN, 'verify', 'unary', 'stream', 'reset', '--json', ...TINY]);
-  const { machine, ratios, rates } = JSON.parse(stdout);
+  const { machine, ratios, rates, latencies } = JSON.parse(stdout);
   expect(machine).toMatchObject({ cpu: expect.any(String), cores: expect.any(Number), node: process.version });
   expect(ratios).toEqual({
     verify_over_bare: { ...ratio, aim: 1.2, bound: 'at_most' },
@@ -45,6 +45,9 @@ test('prints one JSON object with all ratios and rates, and nothing else', { tim
     reset_after_eviction_p50_ms: figure,
     reset_after_return_p50_ms: figure,
   });
+  expect(Object.keys(latencies)).toEqual(['reset_latency']);
+  const { series } = latencies.reset_latency;
+  expect(Object.values(series).map((each) => (each as { count: number }).count)).toEqual([10, 10, 10, 4]);
   // A link that closes before the operator has the answer took no time after it.
   const { kick_p99_ms, ...positive } = ratios;
   const { kick_p50_ms, ...others } = rates;
@@ -86,5 +89,8 @@ test('a named suite runs alone, and its table names machine and ratio', { timeou
 });
 
 test('an unknown suite is an error', async () => {
-  await expect(run(process.execPath, [MAIN, 'nonsense'])).rejects.toMatchObject({ code: 1 });
+  await expect(run(process.execPath, [MAIN, 'nonsense'])).rejects.toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining('The suites are verify, unary, '),
+  });
 });

@@ -1,7 +1,8 @@
 import { Argument, Command, InvalidArgumentError, Option } from 'commander';
 import { describeMachine } from './machine.ts';
-import type { Findings } from './measure.ts';
 import { Processes } from './processes.ts';
+import { merged } from './report.ts';
+import { runSuites } from './run.ts';
 import { SUITES } from './suites.ts';
 import { tableOf } from './table.ts';
 
@@ -14,18 +15,16 @@ type Flags = {
 
 const EXIT_INTERRUPTED = 130;
 const MAX_ROUNDS = 1_000;
+const ALL = 'all';
 
 const command = new Command('bench')
-  .description('Measures Latchkey against what it is made of, as ratios within one run.')
-  .addArgument(new Argument('[suites...]', 'what to measure (default: everything)').choices(Object.keys(SUITES)))
+  .description('Measures Latchkey against what it is made of and what stands beside it, as ratios within one run.')
+  .addArgument(new Argument('[suites...]', 'what to measure (default: all)').argParser(suiteArgument))
   .option('--quick', 'fewer devices and rounds: each suite takes less than 40 s', false)
-  .option('--json', 'print one JSON object instead of a table', false)
+  .option('--json', 'print one JSON object instead of tables', false)
   .addOption(new Option('--rounds <n>', 'measured rounds of each suite').argParser(roundsArgument))
   .addOption(new Option('--scale <x>', 'multiplies counts and durations').argParser(Number).default(1).hideHelp())
-  .addHelpText(
-    'after',
-    '\nThe suite reset needs redis-server; mqtt needs openssl, and mosquitto and rabbitmq-server to compare with.\nExit codes: 0 measured, whether or not the aims are met, 1 an error.',
-  )
+  .addHelpText('after', helpText)
   .parse();
 
 const processes = new Processes();
@@ -33,24 +32,42 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.once(signal, () => void processes.stop().finally(() => process.exit(EXIT_INTERRUPTED)));
 }
 try {
-  await run(command.args, command.opts<Flags>());
+  await run(command.processedArgs[0] as readonly string[] | undefined, command.opts<Flags>());
 } finally {
   await processes.stop();
 }
 
-async function run(names: readonly string[], { quick, json, rounds, scale }: Flags): Promise<void> {
+async function run(names: readonly string[] = [ALL], { quick, json, rounds, scale }: Flags): Promise<void> {
   const say = (text: string) => process.stderr.write(`${text}\n`);
-  const found: Findings[] = [];
-  for (const [name, suite] of Object.entries(SUITES)) {
-    if (names.length > 0 && !names.includes(name)) continue;
-    found.push(await suite({ quick, rounds, scale, processes, say }));
-  }
-  const report = {
-    machine: describeMachine(),
-    ratios: Object.assign({}, ...found.map(({ ratios }) => ratios)),
-    rates: Object.assign({}, ...found.map(({ rates }) => rates)),
-  };
+  const chosen = Object.entries(SUITES).filter(([name]) => names.includes(ALL) || names.includes(name));
+  const { found, failed } = await runSuites(chosen, { quick, rounds, scale, processes, say });
+  const report = { machine: describeMachine(), ...merged(Object.values(found)), failed };
   process.stdout.write(json ? `${JSON.stringify(report)}\n` : tableOf(report));
+  if (Object.keys(failed).length > 0) process.exitCode = 1;
+}
+
+function suiteArgument(name: string, before: readonly string[] = []): readonly string[] {
+  if (name === ALL || Object.hasOwn(SUITES, name)) return [...before, name];
+  throw new InvalidArgumentError(`The suites are ${[...Object.keys(SUITES), ALL].join(', ')}.`);
+}
+
+function helpText(): string {
+  const suites = Object.entries(SUITES).map(([name, { question }]) => `  ${name.padEnd(12)}${wrapped(question)}`);
+  return [
+    '',
+    'Suites:',
+    ...suites,
+    '',
+    'Progress goes to stderr. The suite reset needs redis-server; mqtt needs openssl, and mosquitto and',
+    'rabbitmq-server to compare with. What is missing is told, and the rest measured.',
+    'Exit codes: 0 measured, whether or not the aims are met, 1 an error.',
+  ].join('\n');
+}
+
+/** Breaks a text into lines that stand beside a name of the help. */
+function wrapped(text: string): string {
+  const lines = text.match(/.{1,76}(?: |$)/g) ?? [];
+  return lines.map((line) => line.trimEnd()).join(`\n${' '.repeat(14)}`);
 }
 
 function roundsArgument(text: string): number {

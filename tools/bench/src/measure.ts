@@ -1,3 +1,6 @@
+import type { Curve } from './curve.ts';
+import type { LatencyPlot } from './latency.ts';
+
 /** What one round of one side took. */
 export type Round = {
   readonly operations: number;
@@ -15,10 +18,17 @@ export type Aim = { readonly bound: 'at_most' | 'at_least'; readonly value: numb
 /** A ratio of two sides of the same run, by round. */
 export type Ratio = Figure & { readonly aim: number; readonly bound: Aim['bound']; readonly met: boolean };
 
-/** What a suite found. Rates carry their unit in their name. */
+/** What a suite found, by names that no other suite uses. */
 export type Findings = {
   readonly ratios: Readonly<Record<string, Ratio>>;
+  /** They carry their unit in their name. */
   readonly rates: Readonly<Record<string, Figure>>;
+  /** Each becomes a plot of that name. */
+  readonly latencies?: Readonly<Record<string, LatencyPlot>>;
+  /** Each becomes a plot of that name. */
+  readonly curves?: Readonly<Record<string, Curve>>;
+  /** Ratios and rates that could not be measured here, with the reason and what to install. */
+  readonly absent?: Readonly<Record<string, string>>;
 };
 
 /** Two things to compare; each call is one round. */

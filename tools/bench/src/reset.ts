@@ -4,6 +4,7 @@ import { type BareWriter, bareWriter } from './bare-write.ts';
 import { deviceIdOf, timestampOf } from './devices.ts';
 import { type Followers, follow } from './followers.ts';
 import { kickTimes } from './kicks.ts';
+import { distributionOf } from './latency.ts';
 import { type Findings, figureOf, quantile, ratioOf, timed } from './measure.ts';
 import { forEach, type Operator } from './operator.ts';
 import { type Suite, sizeOf } from './plan.ts';
@@ -148,6 +149,18 @@ function findingsOf(rounds: readonly Round[], stops: readonly StopRound[]): Find
       reset_after_eviction_p50_ms: stopped('after', 0.5),
       reset_after_return_p50_ms: stopped('back', 0.5),
     },
+    latencies: { reset_latency: { title: 'Resets one after the other, three replicas', series: seriesOf(rounds) } },
+  };
+}
+
+function seriesOf(rounds: readonly Round[]) {
+  const all = (name: 'writes' | 'resets' | 'propagations' | 'kicks') =>
+    distributionOf(rounds.flatMap((it) => it[name]));
+  return {
+    'bare write to Redis': all('writes'),
+    'reset, until its answer': all('resets'),
+    'reset, until the last replica told its watchers': all('propagations'),
+    'kick, from the answer until the link closes': all('kicks'),
   };
 }
 

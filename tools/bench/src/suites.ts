@@ -5,11 +5,36 @@ import { streamSuite } from './stream.ts';
 import { unarySuite } from './unary.ts';
 import { verifySuite } from './verify.ts';
 
+/** A suite, and what it is for. */
+export type Entry = {
+  /** What it asks, in a sentence or two; help and document show it. */
+  readonly question: string;
+  readonly run: Suite;
+};
+
 /** All suites, in the order in which they run. */
-export const SUITES: Readonly<Record<string, Suite>> = {
-  verify: verifySuite,
-  unary: unarySuite,
-  stream: streamSuite,
-  reset: resetSuite,
-  mqtt: mqttSuite,
+export const SUITES: Readonly<Record<string, Entry>> = {
+  verify: {
+    question:
+      'What does a decision cost in process, with its record in the cache, against nothing but the LRU get, HMAC and constant-time compare that it cannot do without?',
+    run: verifySuite,
+  },
+  unary: {
+    question: 'What does Authenticate cost, one call a decision, against the same method with an empty handler?',
+    run: unarySuite,
+  },
+  stream: {
+    question:
+      'How many decisions does a server give by AuthenticateStream, as gateways ask, out of a second of its own CPU time, against an empty unary handler?',
+    run: streamSuite,
+  },
+  reset: {
+    question:
+      'How much longer than a bare write to Redis does a reset take that three replicas must have heard of, and how soon is a device sent away?',
+    run: resetSuite,
+  },
+  mqtt: {
+    question: 'What does it cost to let a device in by MQTT, beside Mosquitto and RabbitMQ with users of their own?',
+    run: mqttSuite,
+  },
 };
