@@ -1,14 +1,15 @@
-/** What an axis shows, as it stands beside it: "devices", "CPU per decision, µs". */
-export type AxisLabel = string;
-
-/** A figure over another one, which grows by factors: both axes in their own units. */
+/** A figure over another one. */
 export type Curve = {
   readonly title: string;
-  /** Drawn on a logarithmic scale. */
-  readonly x: AxisLabel;
-  /** Drawn from 0 on. */
-  readonly y: AxisLabel;
-  /** Points by name of the line, with x above 0 and rising. */
+  /** What stands under the axis: "devices". */
+  readonly x: string;
+  /** What stands beside it, with its unit: "CPU per decision, µs". */
+  readonly y: string;
+  /** Left out: logarithmic, as what grows by factors needs it. */
+  readonly xScale?: 'linear';
+  /** Left out: linear, from 0 on. */
+  readonly yScale?: 'log';
+  /** Points by name of the line, with x rising; above 0 where a scale is logarithmic. */
   readonly series: Readonly<Record<string, readonly Point[]>>;
 };
 

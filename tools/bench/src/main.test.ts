@@ -94,3 +94,10 @@ test('an unknown suite is an error', async () => {
     stderr: expect.stringContaining('The suites are verify, unary, '),
   });
 });
+
+test('a document of nothing is an error', async () => {
+  await expect(run(process.execPath, [MAIN, '--render', join(import.meta.dirname, 'none')])).rejects.toMatchObject({
+    code: 1,
+    stderr: expect.stringMatching(/^error: .*figures\.json holds no figures; measure first\n$/),
+  });
+});

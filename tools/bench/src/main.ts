@@ -1,4 +1,5 @@
 import { Argument, Command, InvalidArgumentError, Option } from 'commander';
+import { DOCS, Document, describeCommit } from './figures.ts';
 import { describeMachine } from './machine.ts';
 import { Processes } from './processes.ts';
 import { merged } from './report.ts';
@@ -11,11 +12,14 @@ type Flags = {
   readonly json: boolean;
   readonly rounds?: number;
   readonly scale: number;
+  readonly write?: string | true;
+  readonly render?: string | true;
 };
 
 const EXIT_INTERRUPTED = 130;
 const MAX_ROUNDS = 1_000;
 const ALL = 'all';
+const ISO_DATE = 'YYYY-MM-DD'.length;
 
 const command = new Command('bench')
   .description('Measures Latchkey against what it is made of and what stands beside it, as ratios within one run.')
@@ -23,6 +27,13 @@ const command = new Command('bench')
   .option('--quick', 'fewer devices and rounds: each suite takes less than 40 s', false)
   .option('--json', 'print one JSON object instead of tables', false)
   .addOption(new Option('--rounds <n>', 'measured rounds of each suite').argParser(roundsArgument))
+  .option('--write [folder]', 'write benchmarks.md and its plots into docs, or into this folder')
+  .addOption(
+    new Option('--render [folder]', 'measure nothing; write them anew from the figures that are kept there').conflicts([
+      'write',
+      'json',
+    ]),
+  )
   .addOption(new Option('--scale <x>', 'multiplies counts and durations').argParser(Number).default(1).hideHelp())
   .addHelpText('after', helpText)
   .parse();
@@ -33,17 +44,37 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
 }
 try {
   await run(command.processedArgs[0] as readonly string[] | undefined, command.opts<Flags>());
+} catch (error) {
+  process.stderr.write(`error: ${error instanceof Error ? error.message : error}\n`);
+  process.exitCode = 1;
 } finally {
   await processes.stop();
 }
 
-async function run(names: readonly string[] = [ALL], { quick, json, rounds, scale }: Flags): Promise<void> {
+async function run(names: readonly string[] = [ALL], flags: Flags): Promise<void> {
+  const { quick, json, rounds, scale, write, render } = flags;
+  if (render !== undefined) return documentIn(render).render();
+  const [machine, commit] = [describeMachine(), describeCommit()];
+  const document = write === undefined ? undefined : documentIn(write);
   const say = (text: string) => process.stderr.write(`${text}\n`);
   const chosen = Object.entries(SUITES).filter(([name]) => names.includes(ALL) || names.includes(name));
-  const { found, failed } = await runSuites(chosen, { quick, rounds, scale, processes, say });
-  const report = { machine: describeMachine(), ...merged(Object.values(found)), failed };
+  const { found, failed } = await runSuites(chosen, { quick, rounds, scale, processes, say }, (name, findings) => {
+    const date = new Date().toISOString().slice(0, ISO_DATE);
+    document?.add(name, { command: commandOf(name, flags), commit, date, machine, findings });
+  });
+  const report = { machine, ...merged(Object.values(found)), failed };
   process.stdout.write(json ? `${JSON.stringify(report)}\n` : tableOf(report));
   if (Object.keys(failed).length > 0) process.exitCode = 1;
+}
+
+function documentIn(folder: string | true): Document {
+  return new Document(folder === true ? DOCS : folder, SUITES);
+}
+
+/** What measures this suite again. */
+function commandOf(suite: string, { quick, rounds }: Flags): string {
+  const flags = [...(quick ? ['--quick'] : []), ...(rounds === undefined ? [] : ['--rounds', rounds])];
+  return ['npm run bench --', suite, ...flags].join(' ');
 }
 
 function suiteArgument(name: string, before: readonly string[] = []): readonly string[] {

@@ -1,3 +1,4 @@
+import type { Bars } from './bars.ts';
 import type { Curve } from './curve.ts';
 import type { LatencyPlot } from './latency.ts';
 
@@ -27,6 +28,8 @@ export type Findings = {
   readonly latencies?: Readonly<Record<string, LatencyPlot>>;
   /** Each becomes a plot of that name. */
   readonly curves?: Readonly<Record<string, Curve>>;
+  /** Each becomes a plot of that name. */
+  readonly bars?: Readonly<Record<string, Bars>>;
   /** Ratios and rates that could not be measured here, with the reason and what to install. */
   readonly absent?: Readonly<Record<string, string>>;
 };

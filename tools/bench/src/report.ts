@@ -15,6 +15,7 @@ export function merged(found: readonly Findings[]): Required<Findings> {
     rates: Object.assign({}, ...found.map(({ rates }) => rates)),
     latencies: Object.assign({}, ...found.map(({ latencies }) => latencies)),
     curves: Object.assign({}, ...found.map(({ curves }) => curves)),
+    bars: Object.assign({}, ...found.map(({ bars }) => bars)),
     absent: Object.assign({}, ...found.map(({ absent }) => absent)),
   };
 }

@@ -9,6 +9,8 @@ import { verifySuite } from './verify.ts';
 export type Entry = {
   /** What it asks, in a sentence or two; help and document show it. */
   readonly question: string;
+  /** What a reader of its figures should know beside that, in Markdown; the document shows it. */
+  readonly reading?: string;
   readonly run: Suite;
 };
 

@@ -4,7 +4,7 @@ import { ratioOf } from './measure.ts';
 import { tableOf } from './table.ts';
 
 const machine = { cpu: 'A CPU (x64)', cores: 2, memoryGiB: 8, os: 'Linux 6.1', node: 'v26.0.0' };
-const empty = { machine, ratios: {}, rates: {}, latencies: {}, curves: {}, absent: {}, failed: {} };
+const empty = { machine, ratios: {}, rates: {}, latencies: {}, curves: {}, bars: {}, absent: {}, failed: {} };
 
 test('every kind of finding has its rows', () => {
   const table = tableOf({
@@ -18,6 +18,7 @@ test('every kind of finding has its rows', () => {
         series: { uniform: [{ x: 1_000, y: 1 }], zipf: [1_000, 10_000].map((x) => ({ x, y: x / 500 })) },
       },
     },
+    bars: {},
     absent: { c_over_d: 'needs g++' },
     failed: { reset: 'no Redis' },
   });
