@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { fingerprintsOf, isIssuedBy, parseCertificate } from './certificate.ts';
 import { extensionsOf, pathLengthIn, twinOf } from './der.ts';
 import { type Identity, issue } from './test-pki.ts';
-import { shownFingerprints } from './trust.ts';
+import { shownMarks } from './trust.ts';
 
 const ROOT = await issue('root', { ca: true, pathLength: 3, signs: 'CERTIFICATES' });
 const LEAF = await issue('leaf', { issuer: ROOT });
@@ -38,10 +38,11 @@ describe('twinOf', () => {
   );
 
   it('makes both known by either', () => {
-    const names = (der: Uint8Array) => shownFingerprints({ kind: 'CERTIFICATE', chain: [der] });
+    const names = (der: Uint8Array) => shownMarks({ kind: 'CERTIFICATE', chain: [der] });
     const twin = twinOf(LEAF.der) ?? new Uint8Array();
     expect(new Set(names(twin))).toEqual(new Set(names(LEAF.der)));
-    expect(names(LEAF.der)).toHaveLength(4);
+    // Two fingerprints of each, and one issuance.
+    expect(names(LEAF.der)).toHaveLength(5);
   });
 });
 

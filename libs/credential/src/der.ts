@@ -1,8 +1,8 @@
-// As much of DER (ITU-T X.690) as Node does not show of a certificate. What is read here has been read by OpenSSL before;
-// still, nothing is believed of a length, and each function passes over its bytes once.
+// As much of DER (ITU-T X.690) as Node does not show of a certificate. It may come from anywhere: nothing is believed of a
+// length, and each function passes over its bytes once.
 
 /** An element: its tag, where it begins, and where its content begins and ends. */
-type Element = { readonly tag: number; readonly from: number; readonly start: number; readonly end: number };
+export type Element = { readonly tag: number; readonly from: number; readonly start: number; readonly end: number };
 
 /** An extension of a certificate, RFC 5280 section 4.1.2.9. */
 export type Extension = {
@@ -12,7 +12,16 @@ export type Extension = {
   readonly value: Uint8Array;
 };
 
-const TAG = { BOOLEAN: 0x01, INTEGER: 0x02, BIT_STRING: 0x03, OCTET_STRING: 0x04, OID: 0x06, SEQUENCE: 0x30 } as const;
+/** The universal tags that are read here. */
+export const TAG = {
+  BOOLEAN: 0x01,
+  INTEGER: 0x02,
+  BIT_STRING: 0x03,
+  OCTET_STRING: 0x04,
+  OID: 0x06,
+  SEQUENCE: 0x30,
+  SET: 0x31,
+} as const;
 /** The extensions among the parts of a certificate's body: `[3] EXPLICIT`. */
 const EXTENSIONS = 0xa3;
 /** Orders of the curves P-256, P-384 and P-521 (FIPS 186-5), the smallest first. */
@@ -26,9 +35,9 @@ const ORDERS = [
 function elementAt(bytes: Uint8Array, from: number, limit: number): Element | undefined {
   const [tag, first] = [bytes[from], bytes[from + 1]];
   if (tag === undefined || first === undefined) return undefined;
-  // Two bytes of length hold 64 KiB, four times the longest certificate.
+  // Three bytes of length hold 16 MiB, many times the longest certificate and the longest CRL.
   const lengthBytes = first < 0x80 ? 0 : first - 0x80;
-  if (first === 0x80 || lengthBytes > 2) return undefined;
+  if (first === 0x80 || lengthBytes > 3) return undefined;
   let length = lengthBytes === 0 ? first : 0;
   for (let at = 0; at < lengthBytes; at++) length = length * 256 + (bytes[from + 2 + at] ?? 0);
   const start = from + 2 + lengthBytes;
@@ -36,7 +45,10 @@ function elementAt(bytes: Uint8Array, from: number, limit: number): Element | un
 }
 
 /** What an element of constructed content holds; undefined when that is no row of elements. */
-function partsOf(bytes: Uint8Array, { start, end }: Pick<Element, 'start' | 'end'>): readonly Element[] | undefined {
+export function partsOf(
+  bytes: Uint8Array,
+  { start, end }: Pick<Element, 'start' | 'end'>,
+): readonly Element[] | undefined {
   const parts: Element[] = [];
   for (let at = start; at < end; ) {
     const part = elementAt(bytes, at, end);
@@ -47,7 +59,8 @@ function partsOf(bytes: Uint8Array, { start, end }: Pick<Element, 'start' | 'end
   return parts;
 }
 
-function within(bytes: Uint8Array, element: Element | undefined, tag: number): readonly Element[] | undefined {
+/** What an element holds, if it has this tag and is a row of elements. */
+export function within(bytes: Uint8Array, element: Element | undefined, tag: number): readonly Element[] | undefined {
   return element?.tag === tag ? partsOf(bytes, element) : undefined;
 }
 
@@ -59,6 +72,11 @@ export function extensionsOf(der: Uint8Array): readonly Extension[] | undefined 
   const last = parts?.at(-1);
   if (last?.tag !== EXTENSIONS) return parts && [];
   const [list] = partsOf(der, last) ?? [];
+  return extensionsIn(der, list);
+}
+
+/** The extensions of a list of them; undefined when they cannot be read. */
+export function extensionsIn(der: Uint8Array, list: Element | undefined): readonly Extension[] | undefined {
   const extensions = within(der, list, TAG.SEQUENCE)?.map((one) => extensionOf(der, one));
   return extensions?.every((one) => one !== undefined) ? extensions : undefined;
 }
@@ -109,7 +127,8 @@ export function twinOf(der: Uint8Array): Uint8Array | undefined {
   );
 }
 
-function integerIn(bytes: Uint8Array, { start, end }: Element): bigint {
+/** The content of an INTEGER as a number without sign. */
+export function integerIn(bytes: Uint8Array, { start, end }: Element): bigint {
   return BigInt(`0x0${Buffer.from(bytes.subarray(start, end)).toString('hex')}`);
 }
 

@@ -48,7 +48,7 @@ export type {
   TokenProof,
 } from './proof.ts';
 export { type PskSecrets, pskSecrets } from './psk-secrets.ts';
-export { isRefusal, REFUSAL_REASONS, type Refusal, type RefusalReason } from './refusal.ts';
+export { isRefusal, REFUSAL_REASONS, type Refusal, type RefusalReason, refuse } from './refusal.ts';
 export {
   type BoundFingerprint,
   bindFingerprint,
@@ -59,6 +59,7 @@ export {
   resetSecret,
 } from './reset.ts';
 export { dueAtMs, dueRetirement, retireLater, retirementDeadlineMs, standingAt } from './retirement.ts';
+export { crlIn, crlKeyOf, dropCrl, type NewCrl, takeCrl } from './revocation.ts';
 export {
   type LastUses,
   lastUseOf,
@@ -80,13 +81,17 @@ export {
   CAS_KEY,
   type Ca,
   type CaStatus,
+  CRL_KEYS,
+  type Crl,
   DISABLED_KEYS,
   type DisabledCertificate,
   disabledKeyOf,
+  issuerKeyOf,
   isTrustKey,
+  markKeyOf,
   NOTHING_TRUSTED,
   parseTrustKey,
-  shownFingerprints,
+  shownMarks,
   type TrustKey,
   type TrustSet,
   type TrustView,

@@ -46,6 +46,24 @@ export const REFUSAL_REASONS = [
   'NOT_DISABLED',
   /** No more disabled certificates fit in beside those that begin with the same two digits. */
   'TOO_MANY_DISABLED',
+  /** Possession of the CA's key is not proven yet. */
+  'CA_UNVERIFIED',
+  /** No complete CRL with a date of its next one. */
+  'NOT_A_CRL',
+  /** It speaks of a part of the certificates, of changes, or of other CAs', or has a critical extension. */
+  'CRL_PARTIAL',
+  /** Its signature is of a kind that is not taken. */
+  'CRL_ALGORITHM',
+  /** It names another issuer, the CA's key did not sign it, or may not sign CRLs. */
+  'CRL_NOT_SIGNED_BY_CA',
+  /** It has expired, or is of the future. */
+  'CRL_NOT_CURRENT',
+  /** It is not newer than the one that is kept. */
+  'CRL_OLDER',
+  /** No more revoked certificates fit in. */
+  'TOO_MANY_REVOKED',
+  /** The CA has no CRL. */
+  'NO_CRL',
 ] as const;
 
 /** Why a change was refused. */

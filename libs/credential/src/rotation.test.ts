@@ -284,7 +284,7 @@ describe('sessionStands', () => {
 describe('sessionStands: with a certificate', () => {
   const CA_A = 'aa'.repeat(32);
   const LEAF = 'ab'.repeat(32);
-  const own = { fingerprints: [LEAF, 'cd'.repeat(20)], caIds: [CA_A] };
+  const own = { marks: [LEAF, 'cd'.repeat(20)], caIds: [CA_A] };
   const session = { credentialId: PRIMARY_ID, revision: toRevision(5), basis: own };
   const device = record(fingerprints(LEAF));
   const judge = (disabled: boolean, trusted: readonly string[], requireTrustedCa = false): SessionContext => ({
@@ -293,8 +293,8 @@ describe('sessionStands: with a certificate', () => {
   });
 
   it('rests on what its slot holds, and on what the gateway knows of the grant', () => {
-    expect(restsOn(device, session)).toEqual({ fingerprints: [LEAF, ...own.fingerprints], caIds: [CA_A] });
-    expect(restsOn(device, { ...session, basis: undefined })).toEqual({ fingerprints: [LEAF], caIds: [] });
+    expect(restsOn(device, session)).toEqual({ marks: [LEAF, ...own.marks], caIds: [CA_A] });
+    expect(restsOn(device, { ...session, basis: undefined })).toEqual({ marks: [LEAF], caIds: [] });
     expect(restsOn(device, { ...session, credentialId: idOf(9) })).toBeUndefined();
     expect(restsOn(BOTH, session)).toBeUndefined();
   });

@@ -28,7 +28,7 @@ export function restsOn(record: DeviceRecord | undefined, { credentialId, basis 
   const held = slot && heldIn(record, slot);
   if (held === undefined || !('fingerprint' in held)) return undefined;
   return {
-    fingerprints: [held.fingerprint, ...(basis?.fingerprints ?? [])],
+    marks: [held.fingerprint, ...(basis?.marks ?? [])],
     caIds: [...(held.boundBy === undefined ? [] : [held.boundBy]), ...(basis?.caIds ?? [])],
   };
 }

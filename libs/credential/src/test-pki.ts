@@ -8,6 +8,7 @@ import {
   KeyUsageFlags,
   KeyUsagesExtension,
   X509CertificateGenerator,
+  X509CrlGenerator,
 } from '@peculiar/x509';
 import { caIdOf } from './authority.ts';
 import { DEFAULT_SETTINGS, type VerifyContext } from './verdict.ts';
@@ -34,6 +35,8 @@ type CryptoKeyPair = webcrypto.CryptoKeyPair;
 /** What a certificate shall be; absent: a leaf from yesterday to tomorrow that signs itself. */
 export type Wish = {
   readonly issuer?: Identity;
+  /** In hex; absent: 1. */
+  readonly serialNumber?: string;
   /** Signs in the issuer's name with a key that is not the issuer's. */
   readonly forged?: boolean;
   readonly ca?: boolean;
@@ -58,7 +61,7 @@ export async function issue(name: string, wish: Wish = {}): Promise<Identity> {
   const keys = wish.keys ?? (await newKeys());
   const signer = wish.forged === true ? await newKeys() : (wish.issuer?.keys ?? keys);
   const made = await X509CertificateGenerator.create({
-    serialNumber: '01',
+    serialNumber: wish.serialNumber ?? '01',
     subject: `CN=${name}`,
     issuer: wish.issuer?.certificate.subject ?? `CN=${name}`,
     notBefore: new Date(wish.notBeforeMs ?? NOW_MS - DAY_MS),
@@ -70,6 +73,19 @@ export async function issue(name: string, wish: Wish = {}): Promise<Identity> {
   });
   const der = new Uint8Array(made.rawData);
   return { certificate: new X509Certificate(der), der, keys };
+}
+
+/** A CRL of the CA in DER, of this hour, that revokes these certificates. */
+export async function crlOf(ca: Identity, revoked: readonly Identity[], nowMs: number): Promise<Uint8Array> {
+  const crl = await X509CrlGenerator.create({
+    issuer: ca.certificate.subject,
+    thisUpdate: new Date(nowMs - 1_000),
+    nextUpdate: new Date(nowMs + DAY_MS),
+    entries: revoked.map(({ certificate }) => ({ serialNumber: certificate.serialNumber })),
+    signingAlgorithm: ALGORITHM,
+    signingKey: ca.keys.privateKey,
+  });
+  return new Uint8Array(crl.rawData);
 }
 
 /** These CAs as trusted ones. */

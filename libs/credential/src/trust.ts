@@ -1,13 +1,14 @@
 import type { X509Certificate } from 'node:crypto';
 import { fingerprintsOf, parseCertificate, parseFingerprint } from './certificate.ts';
 import { twinOf } from './der.ts';
+import { issuanceOf } from './issuance.ts';
 import type { Proof } from './proof.ts';
 
 declare const brand: unique symbol;
 
 /**
- * Names one set of what is trusted: `.cas`, or `.` and the first two digits of the fingerprints that it holds. It
- * begins with a dot, which no device id has.
+ * Names one set of what is trusted: `.cas`; `.` and the first two digits of the fingerprints that it holds; or `.i` and the
+ * first two digits of the hashed names of the CAs whose CRLs it holds. It begins with a dot, which no device id has.
  */
 export type TrustKey = string & { readonly [brand]: 'TrustKey' };
 
@@ -33,11 +34,31 @@ export type DisabledCertificate = {
   readonly note: string;
 };
 
-/** All CAs, or the disabled certificates whose fingerprints begin with the same two digits, in their order. */
-export type TrustSet = { readonly cas: readonly Ca[]; readonly disabled: readonly DisabledCertificate[] };
+/** What the CRL of a CA says. */
+export type Crl = {
+  readonly caId: string;
+  /** The hash of the CA's name: 32 lowercase hex characters. */
+  readonly issuer: string;
+  /** Absent in a CRL without a number. */
+  readonly number: bigint | undefined;
+  readonly thisUpdateMs: number;
+  readonly nextUpdateMs: number;
+  /** Marks of the revoked certificates, in their order. */
+  readonly revoked: readonly string[];
+};
+
+/**
+ * All CAs; or the disabled certificates whose fingerprints begin with the same two digits, in their order; or the CRLs of CAs
+ * whose hashed names begin so.
+ */
+export type TrustSet = {
+  readonly cas: readonly Ca[];
+  readonly disabled: readonly DisabledCertificate[];
+  readonly crls: readonly Crl[];
+};
 
 /** A set of which nothing is kept. */
-export const NOTHING_TRUSTED: TrustSet = { cas: [], disabled: [] };
+export const NOTHING_TRUSTED: TrustSet = { cas: [], disabled: [], crls: [] };
 
 /** The set of all CAs. */
 export const CAS_KEY = '.cas' as TrustKey;
@@ -48,7 +69,10 @@ export const DISABLED_KEYS: readonly TrustKey[] = Array.from(
   (_, byte) => `.${byte.toString(16).padStart(2, '0')}` as TrustKey,
 );
 
-const KEYS: ReadonlySet<string> = new Set([CAS_KEY, ...DISABLED_KEYS]);
+/** The sets of CRLs, in the order of the hashed names. */
+export const CRL_KEYS: readonly TrustKey[] = DISABLED_KEYS.map((key) => key.replace('.', '.i') as TrustKey);
+
+const KEYS: ReadonlySet<string> = new Set([CAS_KEY, ...DISABLED_KEYS, ...CRL_KEYS]);
 
 /** The text as the key of a set; undefined when it is none. */
 export function parseTrustKey(text: string): TrustKey | undefined {
@@ -65,11 +89,21 @@ export function disabledKeyOf(fingerprint: string): TrustKey {
   return `.${fingerprint.slice(0, 2)}` as TrustKey;
 }
 
+/** The set that holds the CRLs of CAs with this hashed name. */
+export function issuerKeyOf(issuer: string): TrustKey {
+  return `.i${issuer.slice(0, 2)}` as TrustKey;
+}
+
+/** The set that says whether the certificate with this mark is shut out. */
+export function markKeyOf(mark: string): TrustKey {
+  return mark.startsWith('i') ? issuerKeyOf(mark.slice(1)) : disabledKeyOf(mark);
+}
+
 /** A set as proofs are judged by it. */
 export type TrustView = {
   /** Trusted CAs by id. */
   readonly trustedCas: ReadonlyMap<string, X509Certificate>;
-  /** Fingerprints of disabled certificates. */
+  /** Marks of certificates that are disabled or revoked. */
   readonly disabled: ReadonlySet<string>;
 };
 
@@ -79,24 +113,33 @@ export function viewOf(set: TrustSet): TrustView {
     const certificate = status === 'TRUSTED' ? parseCertificate(der) : undefined;
     return certificate === undefined ? [] : [[caId, certificate]];
   });
-  return { trustedCas: new Map(trusted), disabled: new Set(set.disabled.map(({ fingerprint }) => fingerprint)) };
+  const disabled = new Set(set.disabled.map(({ fingerprint }) => fingerprint));
+  for (const { revoked } of set.crls) for (const mark of revoked) disabled.add(mark);
+  return { trustedCas: new Map(trusted), disabled };
 }
 
 /** What a grant by certificate rests on besides the device's record: taking any of it away ends the session. */
 export type Basis = {
-  /** Fingerprints of all certificates that were shown, in every form by which one of them may be disabled. */
-  readonly fingerprints: readonly string[];
+  /** Marks of all certificates that were shown. */
+  readonly marks: readonly string[];
   /** Ids of the CAs that had to be trusted. */
   readonly caIds: readonly string[];
 };
 
 /**
- * The fingerprints by which a disabled certificate would be known in the proof: of each that was shown in both forms, and of
- * its twin, which is the same certificate to all who do not compare its bytes. None in a proof without certificate.
+ * The marks by which what the proof shows may be shut out: of each certificate its fingerprints in both forms, those of its
+ * twin, which is the same certificate to all who do not compare its bytes, and its issuance, by which CRLs name it. Of a bare
+ * fingerprint no more is known. None in a proof without certificate.
  */
-export function shownFingerprints(proof: Proof): readonly string[] {
+export function shownMarks(proof: Proof): readonly string[] {
   if (proof.kind === 'FINGERPRINT') return [parseFingerprint(proof.fingerprint)].filter((known) => known !== undefined);
   if (proof.kind !== 'CERTIFICATE') return [];
-  const shown = proof.chain.flatMap((der) => [der, twinOf(der)]).filter((der) => der !== undefined);
-  return shown.flatMap((der) => Object.values(fingerprintsOf(der)));
+  return proof.chain.flatMap(marksOf);
+}
+
+function marksOf(der: Uint8Array): readonly string[] {
+  const forms = [der, twinOf(der)].filter((form) => form !== undefined);
+  return [...forms.flatMap((form) => Object.values(fingerprintsOf(form))), issuanceOf(der)].filter(
+    (mark) => mark !== undefined,
+  );
 }

@@ -22,7 +22,7 @@ export const HEADER_BYTES = 17;
 /** No record is longer: 448 bytes with the longest device id, two used and bound fingerprints and a retirement; the rest is reserve. */
 export const RECORD_MAX_BYTES = 512;
 
-/** No trust set is longer: 1.7 MB with a hundred CAs of 16 KiB, 1.1 MB with a thousand disabled certificates and their notes. */
+/** No trust set is longer: 1.7 MB with a hundred CAs of 16 KiB or a hundred thousand revoked certificates; disabled ones take less. */
 export const TRUST_MAX_BYTES = 2_097_152;
 
 const CONTEXT = Buffer.from(`latchkey record ${RECORD_FORMAT}\0`);

@@ -74,7 +74,7 @@ async function groundFor(session: Session, options: SessionCheckOptions): Promis
   const rests = restsOn(device.record, session);
   if (rests === undefined) return { device, trust: undefined };
   if (!lease.holds(CAS_KEY)) await waitForLease(CAS_KEY);
-  return { device, trust: await trust.readFor(rests.fingerprints) };
+  return { device, trust: await trust.readFor(rests.marks) };
 }
 
 async function sightingFor(session: Session, options: SessionCheckOptions): Promise<Sighting> {

@@ -8,8 +8,10 @@ import {
   enableCertificate,
   fingerprintsOf,
   heldIn,
+  markKeyOf,
+  NOTHING_TRUSTED,
   type Proof,
-  shownFingerprints,
+  shownMarks,
 } from '@latchkey/credential';
 import { type DeviceId, systemClock, systemRandom } from '@latchkey/kernel';
 import fc from 'fast-check';
@@ -119,7 +121,7 @@ test('a disabling between the read of what is trusted and its end is neither mis
   held.lose();
   held.trustReads.shut();
   const question = ask(chain(SELF_SIGNED));
-  const sets = new Set(shownFingerprints(chain(SELF_SIGNED)).map(disabledKeyOf));
+  const sets = new Set(shownMarks(chain(SELF_SIGNED)).map(markKeyOf));
   await expect.poll(() => held.trustReads.waiting).toBe(1 + sets.size);
   await disable(OWN.sha1);
   held.trustReads.open();
@@ -237,8 +239,8 @@ test('a certificate that was shut out before the question began is never let in'
   const steps = fc.array(fc.constantFrom(...STEPS), { minLength: 5, maxLength: 40 });
   await fc.assert(
     fc.asyncProperty(steps, async (plan) => {
-      await entrust(held.inner, CAS_KEY, () => ({ cas: [], disabled: [] }));
-      await entrust(held.inner, disabledKeyOf(LEAF.sha1), () => ({ cas: [], disabled: [] }));
+      await entrust(held.inner, CAS_KEY, () => NOTHING_TRUSTED);
+      await entrust(held.inner, disabledKeyOf(LEAF.sha1), () => NOTHING_TRUSTED);
       let [trusted, disabled] = [false, false];
       const asked: { mayBe: boolean; readonly done: Promise<boolean> }[] = [];
       const turn = async (next: { trusted?: boolean; disabled?: boolean }, write: () => Promise<void>) => {
@@ -274,6 +276,6 @@ test('a certificate that was shut out before the question began is never let in'
 }, 30_000);
 
 async function retrust(): Promise<void> {
-  await entrust(held.inner, CAS_KEY, () => ({ cas: [], disabled: [] }));
+  await entrust(held.inner, CAS_KEY, () => NOTHING_TRUSTED);
   await trustCa(held.inner, CA);
 }

@@ -1,10 +1,10 @@
 import {
   type Basis,
   CAS_KEY,
-  disabledKeyOf,
+  markKeyOf,
   NOTHING_TRUSTED,
   type Proof,
-  shownFingerprints,
+  shownMarks,
   type TrustKey,
   type TrustView,
   type VerifyContext,
@@ -14,22 +14,22 @@ import { NO_REVISION, type Revision } from '@latchkey/kernel';
 import type { Lease, Store } from '@latchkey/store';
 import { Records, type Sighting } from './records.ts';
 
-/** All trust sets that there can be: one of CAs, 256 of disabled certificates. */
-const MAX_SETS = 257;
+/** All trust sets that there can be: one of CAs, 256 of disabled certificates, 256 of CRLs. */
+const MAX_SETS = 513;
 
 /** A trust set as it was read. */
 type SetSighting = Sighting<TrustKey, TrustView>;
 
 /** What a certificate is judged by besides its device, as it was read: it holds as long as all of its sets do. */
 export type TrustSighting = Pick<VerifyContext, 'trustedCas' | 'disabled'> & {
-  /** Fingerprints of what was shown, or of what a session rests on. */
-  readonly fingerprints: readonly string[];
+  /** Marks of what was shown, or of what a session rests on. */
+  readonly marks: readonly string[];
   /** Empty: no certificate is in play, and nothing of what is trusted matters. */
   readonly sets: readonly SetSighting[];
 };
 
 /** What is trusted does not matter to a proof without a certificate. */
-const NO_CERTIFICATE: TrustSighting = { trustedCas: new Map(), disabled: false, fingerprints: [], sets: [] };
+const NO_CERTIFICATE: TrustSighting = { trustedCas: new Map(), disabled: false, marks: [], sets: [] };
 
 /** What CAs and disabled certificates say of proofs and sessions: cached and checked as the devices' records are. */
 export class Trust {
@@ -48,28 +48,28 @@ export class Trust {
   /** What bears on the proof, if it is all in memory. */
   cached(proof: Proof): TrustSighting | undefined {
     if (!hasCertificate(proof)) return NO_CERTIFICATE;
-    const fingerprints = shownFingerprints(proof);
-    const sets = keysFor(fingerprints).map((key) => this.#records.cached(key));
+    const marks = shownMarks(proof);
+    const sets = keysFor(marks).map((key) => this.#records.cached(key));
     const known = sets.filter((set) => set !== undefined);
-    return known.length === sets.length ? sightingOf(fingerprints, known) : undefined;
+    return known.length === sets.length ? sightingOf(marks, known) : undefined;
   }
 
   /** What bears on the proof, from memory or from the store. Rejects as the store does. */
   async read(proof: Proof): Promise<TrustSighting> {
-    return hasCertificate(proof) ? this.readFor(shownFingerprints(proof)) : NO_CERTIFICATE;
+    return hasCertificate(proof) ? this.readFor(shownMarks(proof)) : NO_CERTIFICATE;
   }
 
-  /** What bears on certificates with these fingerprints. Rejects as the store does. */
-  async readFor(fingerprints: readonly string[]): Promise<TrustSighting> {
-    const sets = keysFor(fingerprints).map((key) => this.#records.cached(key) ?? this.#records.read(key));
-    return sightingOf(fingerprints, await Promise.all(sets));
+  /** What bears on certificates with these marks. Rejects as the store does. */
+  async readFor(marks: readonly string[]): Promise<TrustSighting> {
+    const sets = keysFor(marks).map((key) => this.#records.cached(key) ?? this.#records.read(key));
+    return sightingOf(marks, await Promise.all(sets));
   }
 
   /** What bears on the proof, from the store whatever is in memory; good for a look, not for a decision. */
   async look(proof: Proof): Promise<Pick<VerifyContext, 'trustedCas' | 'disabled'>> {
     if (!hasCertificate(proof)) return NO_CERTIFICATE;
-    const fingerprints = shownFingerprints(proof);
-    return judgedBy(fingerprints, await Promise.all(keysFor(fingerprints).map((key) => this.#view(key))));
+    const marks = shownMarks(proof);
+    return judgedBy(marks, await Promise.all(keysFor(marks).map((key) => this.#view(key))));
   }
 
   /** May a decision rest on it at this moment? */
@@ -105,20 +105,20 @@ export function hasCertificate({ kind }: Proof): boolean {
 }
 
 /** What a grant rests on besides the record; undefined: on nothing. */
-export function basisOf({ sets, fingerprints }: TrustSighting, caIds: readonly string[]): Basis | undefined {
-  return sets.length === 0 ? undefined : { fingerprints, caIds };
+export function basisOf({ sets, marks }: TrustSighting, caIds: readonly string[]): Basis | undefined {
+  return sets.length === 0 ? undefined : { marks, caIds };
 }
 
-function keysFor(fingerprints: readonly string[]): readonly TrustKey[] {
-  return [...new Set([CAS_KEY, ...fingerprints.map(disabledKeyOf)])];
+function keysFor(marks: readonly string[]): readonly TrustKey[] {
+  return [...new Set([CAS_KEY, ...marks.map(markKeyOf)])];
 }
 
-function sightingOf(fingerprints: readonly string[], sets: readonly SetSighting[]): TrustSighting {
+function sightingOf(marks: readonly string[], sets: readonly SetSighting[]): TrustSighting {
   const views = sets.map(({ record }) => record).filter((view) => view !== undefined);
-  return { fingerprints, sets, ...judgedBy(fingerprints, views) };
+  return { marks, sets, ...judgedBy(marks, views) };
 }
 
-function judgedBy(fingerprints: readonly string[], [cas, ...others]: readonly TrustView[]) {
-  const disabled = fingerprints.some((fingerprint) => others.some((view) => view.disabled.has(fingerprint)));
+function judgedBy(marks: readonly string[], [cas, ...others]: readonly TrustView[]) {
+  const disabled = marks.some((mark) => others.some((view) => view.disabled.has(mark)));
   return { trustedCas: cas?.trustedCas ?? new Map(), disabled };
 }

@@ -1,6 +1,6 @@
 import { create } from '@bufbuild/protobuf';
 import { Code, ConnectError } from '@connectrpc/connect';
-import { type Identity, issue, twinOf, type Wish } from '@latchkey/credential/testing';
+import { crlOf, type Identity, issue, twinOf, type Wish } from '@latchkey/credential/testing';
 import {
   AuthenticateRequestSchema,
   AuthenticationService,
@@ -232,6 +232,68 @@ describe.each(STORES)('over the %s store', (kind) => {
     expect(await decide(deviceId, [leaf, middle])).toBe(PRIMARY);
   });
 
+  test('what the CRL of a CA revokes is refused, with its sessions, at the head of a chain and within', async () => {
+    const { certificates } = service.clients;
+    const ca = await trusted();
+    const caId = sha256(ca);
+    const middle = await made('middle', { ca: true, issuer: ca, serialNumber: '0a' });
+    const [one, two, three] = [fresh(), fresh(), fresh()];
+    const leaves = [await made(one, { issuer: ca }), await made(two, { issuer: ca, serialNumber: '0b' })] as const;
+    const below = await made(three, { issuer: middle });
+    await armed(one);
+    // No CA is asked for where an operator has set the fingerprint; a CRL counts all the same.
+    await pinned(two, sha1(leaves[1]));
+    await armed(three);
+    const ask = async () => [
+      await decide(one, [leaves[0]]),
+      await decide(two, [leaves[1]]),
+      await decide(three, [below, middle]),
+    ];
+    const grants = [
+      await granted(one, [leaves[0]]),
+      await granted(two, [leaves[1]]),
+      await granted(three, [below, middle]),
+    ] as const;
+    const stand = async () =>
+      (await Promise.all([standing(one, grants[0]), standing(two, grants[1]), standing(three, grants[2])])).flat();
+    const first = (await certificates.setCrl({ caId, crl: await crlOf(ca, [leaves[1]], Date.now() - 5_000) })).ca;
+    expect(first?.crl).toMatchObject({ number: '', revokedCount: 1 });
+    expect(await ask()).toEqual([PRIMARY, DISABLED, PRIMARY]);
+    expect(await stand()).toEqual([SessionStanding.GOOD, SessionStanding.CLOSE, SessionStanding.GOOD]);
+    const older = await crlOf(ca, [], Date.now() - 10_000);
+    expect(await refusal(certificates.setCrl({ caId, crl: older }))).toMatch(
+      /^FailedPrecondition: crl: it is not newer/,
+    );
+    await certificates.setCrl({ caId, crl: await crlOf(ca, [leaves[1], middle], Date.now()) });
+    expect(await ask()).toEqual([PRIMARY, DISABLED, DISABLED]);
+    expect(await stand()).toEqual([SessionStanding.GOOD, SessionStanding.CLOSE, SessionStanding.CLOSE]);
+    await certificates.disableCa({ caId });
+    expect(await ask()).toEqual([UNTRUSTED, DISABLED, DISABLED]);
+    await certificates.deleteCrl({ caId });
+    expect(await ask()).toEqual([UNTRUSTED, PRIMARY, UNTRUSTED]);
+  });
+
+  test('a CRL goes with its CA, and needs one that is proven', async () => {
+    const { certificates } = service.clients;
+    const ca = await made(fresh(), { ca: true });
+    const caId = sha256(ca);
+    const crl = await crlOf(ca, [await made('leaf', { issuer: ca })], Date.now());
+    expect(await refusal(certificates.setCrl({ caId, crl }))).toBe('NotFound: there is no such CA');
+    const { verifyCode } = await registered(ca);
+    expect(await refusal(certificates.setCrl({ caId, crl }))).toMatch(/^FailedPrecondition: .*verify it first/);
+    await verify(ca, verifyCode);
+    expect(await refusal(certificates.setCrl({ caId, crl: Uint8Array.of(1) }))).toMatch(
+      /^InvalidArgument: crl: not one/,
+    );
+    await certificates.setCrl({ caId, crl });
+    const listed = (await certificates.listCas({ pageSize: 1_000 })).cas.find((one) => one.caId === caId);
+    expect(listed?.crl?.revokedCount).toBe(1);
+    await certificates.disableCa({ caId });
+    await certificates.deleteCa({ caId });
+    expect((await registered(ca)).crl).toBeUndefined();
+    await certificates.deleteCa({ caId });
+  });
+
   test('disabled certificates are listed by pages, in order', async () => {
     const { certificates } = service.clients;
     const all = ['00'.repeat(20), '00'.repeat(32), '0f'.repeat(32), '7f'.repeat(20), 'ff'.repeat(32)];
@@ -261,18 +323,19 @@ describe.each(STORES)('over the %s store', (kind) => {
     await service.clients.certificates.disableCertificate({ fingerprint });
     await service.clients.certificates.enableCertificate({ fingerprint });
     const ca = await trusted();
+    await service.clients.certificates.setCrl({ caId: sha256(ca), crl: await crlOf(ca, [], Date.now()) });
     await service.clients.certificates.disableCa({ caId: sha256(ca) });
     await service.clients.certificates.deleteCa({ caId: sha256(ca) });
     const changes = () => heard.flatMap((event) => (event.case === 'change' ? [event.value] : []));
-    await expect.poll(() => changes().length).toBe(6);
+    await expect.poll(() => changes().length).toBe(8);
     stream.cancel();
     const ends = { deviceId: '', kind: ChangeKind.CERTIFICATE_DISABLED, effect: SessionEffect.CHECK_CERTIFICATES };
     const keeps = { deviceId: '', kind: ChangeKind.TRUST_UPDATED, effect: SessionEffect.KEEP };
-    expect(changes()).toMatchObject([ends, keeps, keeps, keeps, ends, keeps]);
+    expect(changes()).toMatchObject([ends, keeps, keeps, keeps, ends, ends, keeps, keeps]);
   });
 
   test('a basis that is none of this service is refused', async () => {
-    for (const basis of [[1], [4, ...Array(32).fill(0)], [2, ...Array(31).fill(0)], Array(1025).fill(0)]) {
+    for (const basis of [[1], [5, ...Array(32).fill(0)], [2, ...Array(31).fill(0)], Array(2049).fill(0)]) {
       const grant = { credentialId: 'x'.repeat(16), revision: 1n, basis: Uint8Array.from(basis) } as Granted;
       await expect(standing('a', grant)).rejects.toThrow(/INVALID_ARGUMENT.*basis/);
     }
@@ -309,6 +372,10 @@ describe('two replicas over one Redis', () => {
     await certificates.disableCertificate({ fingerprint: sha1(own) });
     expect(await standing(free, grants.free, other)).toEqual([SessionStanding.CLOSE]);
     expect(await decide(bound, [leaf], other)).toBe(PRIMARY);
+    await certificates.setCrl({ caId: sha256(ca), crl: await crlOf(ca, [leaf], Date.now()) });
+    expect(await decide(bound, [leaf], other)).toBe(DISABLED);
+    expect(await standing(bound, grants.bound, other)).toEqual([SessionStanding.CLOSE]);
+    await certificates.deleteCrl({ caId: sha256(ca) });
     await certificates.disableCa({ caId: sha256(ca) });
     expect(await decide(bound, [leaf], other)).toBe(UNTRUSTED);
     expect(await standing(bound, grants.bound, other)).toEqual([SessionStanding.CLOSE]);

@@ -5,7 +5,6 @@ import type { ServiceImpl } from '@connectrpc/connect';
 import { status } from '@grpc/grpc-js';
 import {
   CAS_KEY,
-  type Ca,
   caIdOf,
   caIn,
   DISABLED_KEYS,
@@ -32,7 +31,9 @@ import {
 } from '@latchkey/protocol/v1';
 import { RpcError } from '@latchkey/rpc';
 import type { Store } from '@latchkey/store';
+import { type CaWithCrl, deleteCrl, setCrl, toCrl, withCrls } from './crls.ts';
 import type { Ports } from './ports.ts';
+import { accepted } from './request.ts';
 import { changeTrust, DISABLED, TRUST_UPDATED } from './trust-writes.ts';
 
 /** CAs or certificates a page when the request does not say. */
@@ -53,14 +54,16 @@ export function certificateService(ports: Ports): ServiceImpl<typeof Certificate
       const certificate = readPem(verificationCertificate, 'verification_certificate');
       const proof = { certificate, nowMs: ports.clock.now() };
       const set = await changeTrust(store, CAS_KEY, TRUST_UPDATED, (cas) => verifyCa(cas, caId, proof));
-      return { ca: caOf(set, caId) };
+      return { ca: await caOf(store, set, caId) };
     },
     listCas: (request) => listCas(store, request),
     disableCa: async ({ caId }) => ({
-      ca: caOf(await changeTrust(store, CAS_KEY, DISABLED, (set) => disableCa(set, caId)), caId),
+      ca: await caOf(store, await changeTrust(store, CAS_KEY, DISABLED, (set) => disableCa(set, caId)), caId),
     }),
-    deleteCa: async ({ caId }) => {
-      await changeTrust(store, CAS_KEY, TRUST_UPDATED, (set) => deleteCa(set, caId));
+    deleteCa: ({ caId }) => remove(store, caId),
+    setCrl: async (request) => ({ ca: toCa(await setCrl(ports, request)) }),
+    deleteCrl: async ({ caId }) => {
+      await deleteCrl(store, caId);
       return {};
     },
     disableCertificate: (request) => disable(ports, request),
@@ -78,7 +81,20 @@ async function register({ store, clock, random }: Ports, certificate: X509Certif
   const verifyCode = Buffer.from(random(VERIFY_CODE_BYTES)).toString('hex');
   const ca = { certificate, verifyCode, nowMs: clock.now() };
   const set = await changeTrust(store, CAS_KEY, TRUST_UPDATED, (cas) => registerCa(cas, ca));
-  return { ca: caOf(set, caIdOf(certificate)) };
+  return { ca: await caOf(store, set, caIdOf(certificate)) };
+}
+
+/** The CRL goes first: one that stays without its CA could not be named any more. */
+async function remove(store: Store, caId: string) {
+  const set = await store.readTrust(CAS_KEY);
+  if (set !== undefined) accepted(deleteCa(set, caId));
+  const [known] = await withCrls(
+    store,
+    (set?.cas ?? []).filter((ca) => ca.caId === caId),
+  );
+  if (known?.crl !== undefined) await deleteCrl(store, caId);
+  await changeTrust(store, CAS_KEY, TRUST_UPDATED, (cas) => deleteCa(cas, caId));
+  return {};
 }
 
 async function disable({ store, clock }: Ports, { fingerprint: text, note }: DisableCertificateRequest) {
@@ -92,7 +108,8 @@ async function listCas(store: Store, { pageSize, pageToken }: ListCasRequest) {
   const { cas = [] } = (await store.readTrust(CAS_KEY)) ?? {};
   const rest = cas.toSorted((a, b) => (a.caId < b.caId ? -1 : 1)).filter(({ caId }) => caId > pageToken);
   const page = rest.slice(0, sizeOf(pageSize));
-  return { cas: page.map(toCa), nextPageToken: page.length < rest.length ? (page.at(-1)?.caId ?? '') : '' };
+  const shown = (await withCrls(store, page)).map(toCa);
+  return { cas: shown, nextPageToken: page.length < rest.length ? (page.at(-1)?.caId ?? '') : '' };
 }
 
 async function listDisabled(store: Store, { pageSize, pageToken }: ListDisabledCertificatesRequest) {
@@ -120,13 +137,14 @@ function sizeOf(pageSize: number): number {
   return pageSize === 0 ? PAGE_SIZE : pageSize;
 }
 
-function caOf(set: TrustSet, caId: string) {
+async function caOf(store: Store, set: TrustSet, caId: string) {
   const ca = caIn(set, caId);
-  if (ca === undefined) throw new Error('the CA that was written is there');
-  return toCa(ca);
+  const [known] = await withCrls(store, ca === undefined ? [] : [ca]);
+  if (known === undefined) throw new Error('the CA that was written is there');
+  return toCa(known);
 }
 
-function toCa({ caId, der, status: standing, verifyCode }: Ca) {
+function toCa({ ca: { caId, der, status: standing, verifyCode }, crl }: CaWithCrl) {
   const certificate = parseCertificate(der);
   const ca = create(CaSchema, {
     caId,
@@ -136,6 +154,7 @@ function toCa({ caId, der, status: standing, verifyCode }: Ca) {
     verifyCode: standing === 'UNVERIFIED' ? verifyCode : '',
   });
   if (certificate !== undefined) ca.notAfter = timestampFromDate(certificate.validToDate);
+  if (crl !== undefined) ca.crl = toCrl(crl);
   return ca;
 }
 

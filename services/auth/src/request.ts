@@ -116,6 +116,27 @@ const REFUSALS: Readonly<Record<RefusalReason, readonly [status, string]>> = {
     status.RESOURCE_EXHAUSTED,
     'fingerprint: 1000 certificates are disabled already whose fingerprints begin with the same two digits',
   ],
+  CA_UNVERIFIED: [status.FAILED_PRECONDITION, "possession of the CA's key is not proven yet; verify it first"],
+  NOT_A_CRL: [
+    status.INVALID_ARGUMENT,
+    'crl: not one CRL in DER or PEM, or one that does not say when the next one is due',
+  ],
+  CRL_PARTIAL: [
+    status.INVALID_ARGUMENT,
+    "crl: only a complete one of the CA's own certificates; this one has a critical extension",
+  ],
+  CRL_ALGORITHM: [
+    status.INVALID_ARGUMENT,
+    'crl: signed otherwise than by RSA (PKCS #1) or ECDSA with SHA-256, SHA-384 or SHA-512, or by EdDSA',
+  ],
+  CRL_NOT_SIGNED_BY_CA: [
+    status.FAILED_PRECONDITION,
+    'crl: it names another issuer, the CA did not sign it, or the key usage of the CA forbids that',
+  ],
+  CRL_NOT_CURRENT: [status.FAILED_PRECONDITION, 'crl: it has expired, or is not valid yet'],
+  CRL_OLDER: [status.FAILED_PRECONDITION, 'crl: it is not newer, by number and date, than the one that is kept'],
+  TOO_MANY_REVOKED: [status.RESOURCE_EXHAUSTED, 'crl: no more than 100000 revoked certificates fit in'],
+  NO_CRL: [status.NOT_FOUND, 'the CA has no CRL'],
 };
 
 /** The record that must be there. Throws NOT_FOUND. */

@@ -13,6 +13,7 @@ import { authenticationService, createDecide } from './authentication.ts';
 import { certificateService } from './certificates.ts';
 import type { Config } from './config.ts';
 import { credentialService } from './credentials.ts';
+import { startCrlWatch } from './crl-watch.ts';
 import { noteDecisions } from './decision-times.ts';
 import { deviceService } from './devices.ts';
 import { codeOf, failureLog, logging, translate } from './errors.ts';
@@ -69,6 +70,7 @@ export async function startAuth(config: Config, log: Log): Promise<Running> {
   });
   const stopServing = tellServing(gateways.health, store.lease);
   const stopSweeper = startSweeper({ store, clock, log });
+  const stopCrlWatch = startCrlWatch({ store, clock, registry, log });
   const resealed = resealAll(store, live.keyring, log).catch((error: unknown) =>
     log.error({ err: error }, 're-sealing stopped; the next start goes on'),
   );
@@ -86,6 +88,7 @@ export async function startAuth(config: Config, log: Log): Promise<Running> {
       stopServing();
       stopRotation();
       stopSweeper();
+      stopCrlWatch();
       watch.close();
       streams.close();
       await Promise.all([gateways.stop(DRAIN_MS), operators.stop()]);

@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { randomUUID, X509Certificate } from 'node:crypto';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { copyFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
@@ -82,7 +83,9 @@ test('a CA is registered, proven, listed, disabled and forgotten', async () => {
   expect(out).not.toContain('verify code');
   expect(await cli('ca list')).toBe(0);
   expect(out).toMatch(
-    new RegExp(`^CA +STATUS +ENDS +VERIFY CODE +SUBJECT\n${caId.slice(0, 16)} +trusted +20\\S+ +- +O=Pumps`),
+    new RegExp(
+      `^CA +STATUS +ENDS +NEXT CRL +VERIFY CODE +SUBJECT\n${caId.slice(0, 16)} +trusted +20\\S+ +- +- +O=Pumps`,
+    ),
   );
   expect(await cli('ca list --json')).toBe(0);
   expect(JSON.parse(out).cas).toMatchObject([{ caId, status: 'CA_STATUS_TRUSTED', verifyCode: '' }]);
@@ -91,7 +94,7 @@ test('a CA is registered, proven, listed, disabled and forgotten', async () => {
   expect(await cli(`ca disable ${caId} --json`)).toBe(0);
   expect(JSON.parse(out).ca.status).toBe('CA_STATUS_DISABLED');
   expect(await cli(`ca delete ${caId}`)).toBe(0);
-  expect([await cli('ca list'), out]).toEqual([0, 'CA  STATUS  ENDS  VERIFY CODE  SUBJECT\n']);
+  expect([await cli('ca list'), out]).toEqual([0, 'CA  STATUS  ENDS  NEXT CRL  VERIFY CODE  SUBJECT\n']);
 });
 
 test('a certificate is shut out by its file or by one fingerprint, and let in again', async () => {
@@ -124,7 +127,7 @@ test('a trial tells why a certificate is refused, and a device shows what bound 
   await cli(`certificate disable ${at('leaf.pem')}`);
   expect([await cli(`authenticate pump --certificate ${at('leaf.pem')}`), out]).toEqual([
     3,
-    'denied: a certificate of the chain was disabled\n',
+    'denied: a certificate of the chain was disabled, or its CA has revoked it\n',
   ]);
   await cli(`certificate enable ${at('leaf.pem')}`);
   await cli(`ca disable ${caId}`);
@@ -132,6 +135,57 @@ test('a trial tells why a certificate is refused, and a device shows what bound 
     3,
     'denied: the certificate does not rest on a trusted CA\n',
   ]);
+});
+
+/** The newest CRL of a CA in NAME.crl, which revokes these files; its number goes up by one. */
+async function newCrl(name: string, ...files: readonly string[]): Promise<void> {
+  const config = at(`${name}.cnf`);
+  if (!existsSync(config)) {
+    await writeFile(
+      config,
+      `[ca]\ndefault_ca=it\n[it]\ndatabase=${at(`${name}.db`)}\ncrlnumber=${at(`${name}.number`)}\n`,
+    );
+    await writeFile(at(`${name}.db`), '');
+    await writeFile(at(`${name}.number`), '09\n');
+  }
+  const ca = ['ca', '-config', config, '-cert', at(`${name}.pem`), '-keyfile', at(`${name}.key`), '-md', 'sha256'];
+  for (const file of files) openssl(...ca, '-revoke', at(`${file}.pem`));
+  openssl(...ca, '-gencrl', '-crldays', '30', '-out', at(`${name}.crl`));
+}
+
+test('the CRL of a CA shuts out what it revokes, until it is deleted', async () => {
+  newCa('five');
+  const [caId = ''] = await fingerprints('five');
+  await cli(`ca register ${at('five.pem')}`);
+  issue('five', 'proof', /verify code +(\S+)/.exec(out)?.[1] ?? '');
+  await newCrl('five');
+  expect([await cli(`ca crl set ${caId} ${at('five.crl')}`), err]).toEqual([
+    1,
+    "latchkey: possession of the CA's key is not proven yet; verify it first\n",
+  ]);
+  await cli(`ca verify ${caId} ${at('proof.pem')}`);
+  issue('five', 'leaf-5', 'pump');
+  await cli('device create pump-5 --trust-on-first-use');
+  expect(await cli(`ca crl set ${caId.slice(0, 12)} ${at('five.crl')}`)).toBe(0);
+  expect(out).toMatch(/\nCRL +number 9 of 20\S+Z, next by 20\S+Z, revokes 0\n$/);
+  expect(await cli(`authenticate pump-5 --certificate ${at('leaf-5.pem')}`)).toBe(0);
+  await copyFile(at('five.crl'), at('older.crl'));
+  await newCrl('five', 'leaf-5');
+  openssl('crl', '-in', at('five.crl'), '-outform', 'DER', '-out', at('five.der'));
+  expect(await cli(`ca crl set ${caId} ${at('five.der')} --json`)).toBe(0);
+  expect(JSON.parse(out).ca.crl).toMatchObject({ number: '10', revokedCount: 1 });
+  expect(await cli(`authenticate pump-5 --certificate ${at('leaf-5.pem')}`)).toBe(3);
+  expect([await cli(`ca crl set ${caId} ${at('older.crl')}`), err]).toEqual([
+    1,
+    'latchkey: crl: it is not newer, by number and date, than the one that is kept\n',
+  ]);
+  expect([await cli('ca list'), out]).toEqual([
+    0,
+    expect.stringMatching(/ trusted +20\S+ +20\S+ +- +O=Pumps, CN=five\n/),
+  ]);
+  expect([await cli(`ca crl delete ${caId}`), out]).toEqual([0, `deleted the CRL of ${caId}\n`]);
+  expect(await cli(`authenticate pump-5 --certificate ${at('leaf-5.pem')}`)).toBe(0);
+  expect([await cli(`ca crl delete ${caId}`), err]).toEqual([4, 'latchkey: the CA has no CRL\n']);
 });
 
 test.each([
@@ -142,6 +196,9 @@ test.each([
   ['ca disable', 2, "missing required argument 'id'"],
   ['ca disable ffff', 4, 'no CA begins with ffff'],
   [`ca disable ${'ff'.repeat(32)}`, 4, 'there is no such CA'],
+  [`ca crl set ${'ff'.repeat(32)} /dev/null`, 2, 'crl'],
+  [`ca crl set ${'ff'.repeat(32)} /etc/hostname`, 4, 'there is no such CA'],
+  [`ca crl delete ${'ff'.repeat(32)}`, 4, 'there is no such CA'],
   ['certificate disable /does/not/exist', 2, 'ENOENT'],
   ['certificate disable /dev/null', 2, 'holds no certificate'],
   [`certificate disable ${'ab'.repeat(20)} --note ${'x'.repeat(257)}`, 2, 'note'],

@@ -53,7 +53,7 @@ const REASONS: Readonly<Record<DenyReason, string>> = {
   [DenyReason.CERTIFICATE_INVALID]: 'the certificate cannot be read, or must not be used by a client',
   [DenyReason.CERTIFICATE_EXPIRED]: 'the certificate is not valid now',
   [DenyReason.CERTIFICATE_UNTRUSTED]: 'the certificate does not rest on a trusted CA',
-  [DenyReason.CERTIFICATE_DISABLED]: 'a certificate of the chain was disabled',
+  [DenyReason.CERTIFICATE_DISABLED]: 'a certificate of the chain was disabled, or its CA has revoked it',
   [DenyReason.SECONDARY_NOT_ACCEPTED]: 'the proof is right for the secondary slot, which this protocol does not accept',
   [DenyReason.FROZEN]: 'the proof is right, the device is frozen',
   [DenyReason.ACTIVATION_EXPIRED]: 'the proof is right, the device was not activated in time',

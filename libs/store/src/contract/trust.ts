@@ -1,4 +1,13 @@
-import { CAS_KEY, DISABLED_KEYS, type DisabledCertificate, disabledKeyOf, fingerprintsOf } from '@latchkey/credential';
+import {
+  CAS_KEY,
+  CRL_KEYS,
+  type Crl,
+  DISABLED_KEYS,
+  type DisabledCertificate,
+  disabledKeyOf,
+  fingerprintsOf,
+  issuerKeyOf,
+} from '@latchkey/credential';
 import { NO_REVISION, type Revision, systemRandom, toRevision } from '@latchkey/kernel';
 import { describe, expect, test } from 'vitest';
 import { generateKeyLine, parseKeyring, SealingError } from '../keyring.ts';
@@ -14,12 +23,20 @@ function disabled(fingerprint: string, note = ''): DisabledCertificate {
   return { fingerprint, disabledAtMs: 1_700_000_000_000, note };
 }
 
+/** A CRL that revokes so many certificates. */
+function crl(revoked: number, number: bigint | undefined): Crl {
+  const issuer = 'cd'.repeat(16);
+  const marks = Array.from({ length: revoked }, (_, at) => `i${issuer}${at.toString(16).padStart(32, '0')}`);
+  const [thisUpdateMs, nextUpdateMs] = [1_700_000_000_000, 1_800_000_000_000];
+  return { caId: 'ef'.repeat(32), issuer, number, thisUpdateMs, nextUpdateMs, revoked: marks };
+}
+
 /** A write of the disabled certificates that begin with `ab`: the first one unless changed. */
 function trustWrite(changes: Partial<TrustWrite> = {}): TrustWrite {
   return {
     key: KEY,
     expectedRevision: NO_REVISION,
-    set: { cas: [], disabled: [disabled(SHA1)] },
+    set: { cas: [], disabled: [disabled(SHA1)], crls: [] },
     kind: 'CERTIFICATE_DISABLED',
     effect: { close: 'CERTIFICATES' },
     ...changes,
@@ -49,8 +66,12 @@ export function trustContract(makeStore: MakeStore): void {
         disabled(`ab${number.toString(16).padStart(62, '0')}`, '\u{10ffff}'.repeat(256)),
       );
       const full = [
-        { key: CAS_KEY, set: { cas, disabled: [] } },
-        { key: KEY, set: { cas: [], disabled: [disabled(SHA1, 'für später'), ...many.slice(1)] } },
+        { key: CAS_KEY, set: { cas, disabled: [], crls: [] } },
+        { key: KEY, set: { cas: [], disabled: [disabled(SHA1, 'für später'), ...many.slice(1)], crls: [] } },
+        {
+          key: issuerKeyOf('cd'),
+          set: { cas: [], disabled: [], crls: [crl(0, undefined), crl(1, 0n), crl(99_999, 2n ** 159n - 1n)] },
+        },
       ];
       for (const { key, set } of full) {
         const revision = await entrusted(store, trustWrite({ key, set }));
@@ -63,7 +84,7 @@ export function trustContract(makeStore: MakeStore): void {
       const { store } = await make(keyringOf('k1'));
       const revision = await entrusted(store, trustWrite());
       expect(await store.writeTrust(trustWrite())).toEqual({ outcome: 'CONFLICT', revision });
-      const over = { expectedRevision: revision, set: { cas: [], disabled: [] } };
+      const over = { expectedRevision: revision, set: { cas: [], disabled: [], crls: [] } };
       const results = await Promise.all(Array.from({ length: 10 }, () => store.writeTrust(trustWrite(over))));
       expect(results.filter(({ outcome }) => outcome === 'WRITTEN')).toHaveLength(1);
       expect((await store.readTrust(KEY))?.disabled).toEqual([]);
@@ -117,7 +138,7 @@ export function trustContract(makeStore: MakeStore): void {
       const newLine = generateKeyLine('k2', systemRandom);
       const { store, reopen } = await make(parseKeyring(oldLine));
       await entrusted(store, trustWrite());
-      await entrusted(store, trustWrite({ key: CAS_KEY, set: { cas: [], disabled: [] } }));
+      await entrusted(store, trustWrite({ key: CAS_KEY, set: { cas: [], disabled: [], crls: [] } }));
       const before = await store.readTrust(KEY);
       const { end } = await store.log(0, START, 10);
       const rotating = await reopen(parseKeyring(`${newLine}\n${oldLine}`));
@@ -129,8 +150,8 @@ export function trustContract(makeStore: MakeStore): void {
 
     test('every set has a place of its own', async () => {
       const { store } = await make(keyringOf('k1'));
-      const keys = [CAS_KEY, ...DISABLED_KEYS];
-      const set = (key: string) => ({ cas: [], disabled: [disabled(SHA1, key)] });
+      const keys = [CAS_KEY, ...DISABLED_KEYS, ...CRL_KEYS];
+      const set = (key: string) => ({ cas: [], disabled: [disabled(SHA1, key)], crls: [] });
       await Promise.all(keys.map((key) => entrusted(store, trustWrite({ key, set: set(key) }))));
       const sets = await Promise.all(keys.map((key) => store.readTrust(key)));
       expect(sets.map((found) => found?.disabled[0]?.note)).toEqual(keys);

@@ -2,7 +2,7 @@
 // @generated from file latchkey/v1/certificates.proto (package latchkey.v1, syntax proto3)
 /* eslint-disable */
 
-// Certificate authorities and disabled certificates, for operators.
+// Certificate authorities, their revocation lists, and disabled certificates, for operators.
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
@@ -15,7 +15,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file latchkey/v1/certificates.proto.
  */
 export const file_latchkey_v1_certificates: GenFile = /*@__PURE__*/
-  fileDesc("Ch5sYXRjaGtleS92MS9jZXJ0aWZpY2F0ZXMucHJvdG8SC2xhdGNoa2V5LnYxIqQBCgJDYRINCgVjYV9pZBgBIAEoCRIPCgdzdWJqZWN0GAIgASgJEhMKC2NlcnRpZmljYXRlGAMgASgJEiUKBnN0YXR1cxgEIAEoDjIVLmxhdGNoa2V5LnYxLkNhU3RhdHVzEhMKC3ZlcmlmeV9jb2RlGAUgASgJEi0KCW5vdF9hZnRlchgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiNQoRUmVnaXN0ZXJDYVJlcXVlc3QSIAoLY2VydGlmaWNhdGUYASABKAlCC7pICHIGEAEYgIABIjEKElJlZ2lzdGVyQ2FSZXNwb25zZRIbCgJjYRgBIAEoCzIPLmxhdGNoa2V5LnYxLkNhImYKD1ZlcmlmeUNhUmVxdWVzdBIkCgVjYV9pZBgBIAEoCUIVukgSchAyDl5bMC05YS1mXXs2NH0kEi0KGHZlcmlmaWNhdGlvbl9jZXJ0aWZpY2F0ZRgCIAEoCUILukgIcgYQARiAgAEiLwoQVmVyaWZ5Q2FSZXNwb25zZRIbCgJjYRgBIAEoCzIPLmxhdGNoa2V5LnYxLkNhIksKDkxpc3RDYXNSZXF1ZXN0EhsKCXBhZ2Vfc2l6ZRgBIAEoDUIIukgFKgMY6AcSHAoKcGFnZV90b2tlbhgCIAEoCUIIukgFcgMYgAQiSAoPTGlzdENhc1Jlc3BvbnNlEhwKA2NhcxgBIAMoCzIPLmxhdGNoa2V5LnYxLkNhEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSI4ChBEaXNhYmxlQ2FSZXF1ZXN0EiQKBWNhX2lkGAEgASgJQhW6SBJyEDIOXlswLTlhLWZdezY0fSQiMAoRRGlzYWJsZUNhUmVzcG9uc2USGwoCY2EYASABKAsyDy5sYXRjaGtleS52MS5DYSI3Cg9EZWxldGVDYVJlcXVlc3QSJAoFY2FfaWQYASABKAlCFbpIEnIQMg5eWzAtOWEtZl17NjR9JCISChBEZWxldGVDYVJlc3BvbnNlInQKGURpc2FibGVDZXJ0aWZpY2F0ZVJlcXVlc3QSPwoLZmluZ2VycHJpbnQYASABKAlCKrpIJ3IlMiNeKFswLTlBLUZhLWZdezQwfXxbMC05QS1GYS1mXXs2NH0pJBIWCgRub3RlGAIgASgJQgi6SAVyAxiAAiIcChpEaXNhYmxlQ2VydGlmaWNhdGVSZXNwb25zZSJbChhFbmFibGVDZXJ0aWZpY2F0ZVJlcXVlc3QSPwoLZmluZ2VycHJpbnQYASABKAlCKrpIJ3IlMiNeKFswLTlBLUZhLWZdezQwfXxbMC05QS1GYS1mXXs2NH0pJCIbChlFbmFibGVDZXJ0aWZpY2F0ZVJlc3BvbnNlIlwKH0xpc3REaXNhYmxlZENlcnRpZmljYXRlc1JlcXVlc3QSGwoJcGFnZV9zaXplGAEgASgNQgi6SAUqAxjoBxIcCgpwYWdlX3Rva2VuGAIgASgJQgi6SAVyAxiABCL/AQogTGlzdERpc2FibGVkQ2VydGlmaWNhdGVzUmVzcG9uc2USVwoMY2VydGlmaWNhdGVzGAEgAygLMkEubGF0Y2hrZXkudjEuTGlzdERpc2FibGVkQ2VydGlmaWNhdGVzUmVzcG9uc2UuRGlzYWJsZWRDZXJ0aWZpY2F0ZRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkaaQoTRGlzYWJsZWRDZXJ0aWZpY2F0ZRITCgtmaW5nZXJwcmludBgBIAEoCRIvCgtkaXNhYmxlZF9hdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEbm90ZRgDIAEoCSpuCghDYVN0YXR1cxIZChVDQV9TVEFUVVNfVU5TUEVDSUZJRUQQABIYChRDQV9TVEFUVVNfVU5WRVJJRklFRBABEhUKEUNBX1NUQVRVU19UUlVTVEVEEAISFgoSQ0FfU1RBVFVTX0RJU0FCTEVEEAMyywUKEkNlcnRpZmljYXRlU2VydmljZRJNCgpSZWdpc3RlckNhEh4ubGF0Y2hrZXkudjEuUmVnaXN0ZXJDYVJlcXVlc3QaHy5sYXRjaGtleS52MS5SZWdpc3RlckNhUmVzcG9uc2USRwoIVmVyaWZ5Q2ESHC5sYXRjaGtleS52MS5WZXJpZnlDYVJlcXVlc3QaHS5sYXRjaGtleS52MS5WZXJpZnlDYVJlc3BvbnNlEkQKB0xpc3RDYXMSGy5sYXRjaGtleS52MS5MaXN0Q2FzUmVxdWVzdBocLmxhdGNoa2V5LnYxLkxpc3RDYXNSZXNwb25zZRJKCglEaXNhYmxlQ2ESHS5sYXRjaGtleS52MS5EaXNhYmxlQ2FSZXF1ZXN0Gh4ubGF0Y2hrZXkudjEuRGlzYWJsZUNhUmVzcG9uc2USRwoIRGVsZXRlQ2ESHC5sYXRjaGtleS52MS5EZWxldGVDYVJlcXVlc3QaHS5sYXRjaGtleS52MS5EZWxldGVDYVJlc3BvbnNlEmUKEkRpc2FibGVDZXJ0aWZpY2F0ZRImLmxhdGNoa2V5LnYxLkRpc2FibGVDZXJ0aWZpY2F0ZVJlcXVlc3QaJy5sYXRjaGtleS52MS5EaXNhYmxlQ2VydGlmaWNhdGVSZXNwb25zZRJiChFFbmFibGVDZXJ0aWZpY2F0ZRIlLmxhdGNoa2V5LnYxLkVuYWJsZUNlcnRpZmljYXRlUmVxdWVzdBomLmxhdGNoa2V5LnYxLkVuYWJsZUNlcnRpZmljYXRlUmVzcG9uc2USdwoYTGlzdERpc2FibGVkQ2VydGlmaWNhdGVzEiwubGF0Y2hrZXkudjEuTGlzdERpc2FibGVkQ2VydGlmaWNhdGVzUmVxdWVzdBotLmxhdGNoa2V5LnYxLkxpc3REaXNhYmxlZENlcnRpZmljYXRlc1Jlc3BvbnNlYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_timestamp]);
+  fileDesc("Ch5sYXRjaGtleS92MS9jZXJ0aWZpY2F0ZXMucHJvdG8SC2xhdGNoa2V5LnYxIsMBCgJDYRINCgVjYV9pZBgBIAEoCRIPCgdzdWJqZWN0GAIgASgJEhMKC2NlcnRpZmljYXRlGAMgASgJEiUKBnN0YXR1cxgEIAEoDjIVLmxhdGNoa2V5LnYxLkNhU3RhdHVzEhMKC3ZlcmlmeV9jb2RlGAUgASgJEi0KCW5vdF9hZnRlchgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASHQoDY3JsGAcgASgLMhAubGF0Y2hrZXkudjEuQ3JsIo4BCgNDcmwSDgoGbnVtYmVyGAEgASgJEi8KC3RoaXNfdXBkYXRlGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtuZXh0X3VwZGF0ZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFQoNcmV2b2tlZF9jb3VudBgEIAEoDSI1ChFSZWdpc3RlckNhUmVxdWVzdBIgCgtjZXJ0aWZpY2F0ZRgBIAEoCUILukgIcgYQARiAgAEiMQoSUmVnaXN0ZXJDYVJlc3BvbnNlEhsKAmNhGAEgASgLMg8ubGF0Y2hrZXkudjEuQ2EiZgoPVmVyaWZ5Q2FSZXF1ZXN0EiQKBWNhX2lkGAEgASgJQhW6SBJyEDIOXlswLTlhLWZdezY0fSQSLQoYdmVyaWZpY2F0aW9uX2NlcnRpZmljYXRlGAIgASgJQgu6SAhyBhABGICAASIvChBWZXJpZnlDYVJlc3BvbnNlEhsKAmNhGAEgASgLMg8ubGF0Y2hrZXkudjEuQ2EiSwoOTGlzdENhc1JlcXVlc3QSGwoJcGFnZV9zaXplGAEgASgNQgi6SAUqAxjoBxIcCgpwYWdlX3Rva2VuGAIgASgJQgi6SAVyAxiABCJICg9MaXN0Q2FzUmVzcG9uc2USHAoDY2FzGAEgAygLMg8ubGF0Y2hrZXkudjEuQ2ESFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIjgKEERpc2FibGVDYVJlcXVlc3QSJAoFY2FfaWQYASABKAlCFbpIEnIQMg5eWzAtOWEtZl17NjR9JCIwChFEaXNhYmxlQ2FSZXNwb25zZRIbCgJjYRgBIAEoCzIPLmxhdGNoa2V5LnYxLkNhIjcKD0RlbGV0ZUNhUmVxdWVzdBIkCgVjYV9pZBgBIAEoCUIVukgSchAyDl5bMC05YS1mXXs2NH0kIhIKEERlbGV0ZUNhUmVzcG9uc2UiTwoNU2V0Q3JsUmVxdWVzdBIkCgVjYV9pZBgBIAEoCUIVukgSchAyDl5bMC05YS1mXXs2NH0kEhgKA2NybBgCIAEoDEILukgIegYQARjg3CoiLQoOU2V0Q3JsUmVzcG9uc2USGwoCY2EYASABKAsyDy5sYXRjaGtleS52MS5DYSI4ChBEZWxldGVDcmxSZXF1ZXN0EiQKBWNhX2lkGAEgASgJQhW6SBJyEDIOXlswLTlhLWZdezY0fSQiEwoRRGVsZXRlQ3JsUmVzcG9uc2UidAoZRGlzYWJsZUNlcnRpZmljYXRlUmVxdWVzdBI/CgtmaW5nZXJwcmludBgBIAEoCUIqukgnciUyI14oWzAtOUEtRmEtZl17NDB9fFswLTlBLUZhLWZdezY0fSkkEhYKBG5vdGUYAiABKAlCCLpIBXIDGIACIhwKGkRpc2FibGVDZXJ0aWZpY2F0ZVJlc3BvbnNlIlsKGEVuYWJsZUNlcnRpZmljYXRlUmVxdWVzdBI/CgtmaW5nZXJwcmludBgBIAEoCUIqukgnciUyI14oWzAtOUEtRmEtZl17NDB9fFswLTlBLUZhLWZdezY0fSkkIhsKGUVuYWJsZUNlcnRpZmljYXRlUmVzcG9uc2UiXAofTGlzdERpc2FibGVkQ2VydGlmaWNhdGVzUmVxdWVzdBIbCglwYWdlX3NpemUYASABKA1CCLpIBSoDGOgHEhwKCnBhZ2VfdG9rZW4YAiABKAlCCLpIBXIDGIAEIv8BCiBMaXN0RGlzYWJsZWRDZXJ0aWZpY2F0ZXNSZXNwb25zZRJXCgxjZXJ0aWZpY2F0ZXMYASADKAsyQS5sYXRjaGtleS52MS5MaXN0RGlzYWJsZWRDZXJ0aWZpY2F0ZXNSZXNwb25zZS5EaXNhYmxlZENlcnRpZmljYXRlEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRppChNEaXNhYmxlZENlcnRpZmljYXRlEhMKC2ZpbmdlcnByaW50GAEgASgJEi8KC2Rpc2FibGVkX2F0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgRub3RlGAMgASgJKm4KCENhU3RhdHVzEhkKFUNBX1NUQVRVU19VTlNQRUNJRklFRBAAEhgKFENBX1NUQVRVU19VTlZFUklGSUVEEAESFQoRQ0FfU1RBVFVTX1RSVVNURUQQAhIWChJDQV9TVEFUVVNfRElTQUJMRUQQAzLaBgoSQ2VydGlmaWNhdGVTZXJ2aWNlEk0KClJlZ2lzdGVyQ2ESHi5sYXRjaGtleS52MS5SZWdpc3RlckNhUmVxdWVzdBofLmxhdGNoa2V5LnYxLlJlZ2lzdGVyQ2FSZXNwb25zZRJHCghWZXJpZnlDYRIcLmxhdGNoa2V5LnYxLlZlcmlmeUNhUmVxdWVzdBodLmxhdGNoa2V5LnYxLlZlcmlmeUNhUmVzcG9uc2USRAoHTGlzdENhcxIbLmxhdGNoa2V5LnYxLkxpc3RDYXNSZXF1ZXN0GhwubGF0Y2hrZXkudjEuTGlzdENhc1Jlc3BvbnNlEkoKCURpc2FibGVDYRIdLmxhdGNoa2V5LnYxLkRpc2FibGVDYVJlcXVlc3QaHi5sYXRjaGtleS52MS5EaXNhYmxlQ2FSZXNwb25zZRJHCghEZWxldGVDYRIcLmxhdGNoa2V5LnYxLkRlbGV0ZUNhUmVxdWVzdBodLmxhdGNoa2V5LnYxLkRlbGV0ZUNhUmVzcG9uc2USQQoGU2V0Q3JsEhoubGF0Y2hrZXkudjEuU2V0Q3JsUmVxdWVzdBobLmxhdGNoa2V5LnYxLlNldENybFJlc3BvbnNlEkoKCURlbGV0ZUNybBIdLmxhdGNoa2V5LnYxLkRlbGV0ZUNybFJlcXVlc3QaHi5sYXRjaGtleS52MS5EZWxldGVDcmxSZXNwb25zZRJlChJEaXNhYmxlQ2VydGlmaWNhdGUSJi5sYXRjaGtleS52MS5EaXNhYmxlQ2VydGlmaWNhdGVSZXF1ZXN0GicubGF0Y2hrZXkudjEuRGlzYWJsZUNlcnRpZmljYXRlUmVzcG9uc2USYgoRRW5hYmxlQ2VydGlmaWNhdGUSJS5sYXRjaGtleS52MS5FbmFibGVDZXJ0aWZpY2F0ZVJlcXVlc3QaJi5sYXRjaGtleS52MS5FbmFibGVDZXJ0aWZpY2F0ZVJlc3BvbnNlEncKGExpc3REaXNhYmxlZENlcnRpZmljYXRlcxIsLmxhdGNoa2V5LnYxLkxpc3REaXNhYmxlZENlcnRpZmljYXRlc1JlcXVlc3QaLS5sYXRjaGtleS52MS5MaXN0RGlzYWJsZWRDZXJ0aWZpY2F0ZXNSZXNwb25zZWIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_timestamp]);
 
 /**
  * Ca is a certificate authority.
@@ -64,6 +64,13 @@ export type Ca = Message<"latchkey.v1.Ca"> & {
    * @generated from field: google.protobuf.Timestamp not_after = 6;
    */
   notAfter?: Timestamp | undefined;
+
+  /**
+   * The CRL that is kept of it, if any.
+   *
+   * @generated from field: latchkey.v1.Crl crl = 7;
+   */
+  crl?: Crl | undefined;
 };
 
 /**
@@ -72,6 +79,48 @@ export type Ca = Message<"latchkey.v1.Ca"> & {
  */
 export const CaSchema: GenMessage<Ca> = /*@__PURE__*/
   messageDesc(file_latchkey_v1_certificates, 0);
+
+/**
+ * Crl is what a CRL says of itself.
+ *
+ * @generated from message latchkey.v1.Crl
+ */
+export type Crl = Message<"latchkey.v1.Crl"> & {
+  /**
+   * Its number in decimal; empty: it has none.
+   *
+   * @generated from field: string number = 1;
+   */
+  number: string;
+
+  /**
+   * When it was made.
+   *
+   * @generated from field: google.protobuf.Timestamp this_update = 2;
+   */
+  thisUpdate?: Timestamp | undefined;
+
+  /**
+   * When the next one is due. After that it goes on revoking what it revokes.
+   *
+   * @generated from field: google.protobuf.Timestamp next_update = 3;
+   */
+  nextUpdate?: Timestamp | undefined;
+
+  /**
+   * How many certificates it revokes.
+   *
+   * @generated from field: uint32 revoked_count = 4;
+   */
+  revokedCount: number;
+};
+
+/**
+ * Describes the message latchkey.v1.Crl.
+ * Use `create(CrlSchema)` to create a new message.
+ */
+export const CrlSchema: GenMessage<Crl> = /*@__PURE__*/
+  messageDesc(file_latchkey_v1_certificates, 1);
 
 /**
  * RegisterCaRequest carries the certificate.
@@ -92,7 +141,7 @@ export type RegisterCaRequest = Message<"latchkey.v1.RegisterCaRequest"> & {
  * Use `create(RegisterCaRequestSchema)` to create a new message.
  */
 export const RegisterCaRequestSchema: GenMessage<RegisterCaRequest> = /*@__PURE__*/
-  messageDesc(file_latchkey_v1_certificates, 1);
+  messageDesc(file_latchkey_v1_certificates, 2);
 
 /**
  * RegisterCaResponse is the CA with its verify code.
@@ -113,7 +162,7 @@ export type RegisterCaResponse = Message<"latchkey.v1.RegisterCaResponse"> & {
  * Use `create(RegisterCaResponseSchema)` to create a new message.
  */
 export const RegisterCaResponseSchema: GenMessage<RegisterCaResponse> = /*@__PURE__*/
-  messageDesc(file_latchkey_v1_certificates, 2);
+  messageDesc(file_latchkey_v1_certificates, 3);
 
 /**
  * VerifyCaRequest carries the proof.
@@ -141,7 +190,7 @@ export type VerifyCaRequest = Message<"latchkey.v1.VerifyCaRequest"> & {
  * Use `create(VerifyCaRequestSchema)` to create a new message.
  */
 export const VerifyCaRequestSchema: GenMessage<VerifyCaRequest> = /*@__PURE__*/
-  messageDesc(file_latchkey_v1_certificates, 3);
+  messageDesc(file_latchkey_v1_certificates, 4);
 
 /**
  * VerifyCaResponse is the CA, now trusted.
@@ -162,7 +211,7 @@ export type VerifyCaResponse = Message<"latchkey.v1.VerifyCaResponse"> & {
  * Use `create(VerifyCaResponseSchema)` to create a new message.
  */
 export const VerifyCaResponseSchema: GenMessage<VerifyCaResponse> = /*@__PURE__*/
-  messageDesc(file_latchkey_v1_certificates, 4);
+  messageDesc(file_latchkey_v1_certificates, 5);
 
 /**
  * ListCasRequest asks for a page.
@@ -190,7 +239,7 @@ export type ListCasRequest = Message<"latchkey.v1.ListCasRequest"> & {
  * Use `create(ListCasRequestSchema)` to create a new message.
  */
 export const ListCasRequestSchema: GenMessage<ListCasRequest> = /*@__PURE__*/
-  messageDesc(file_latchkey_v1_certificates, 5);
+  messageDesc(file_latchkey_v1_certificates, 6);
 
 /**
  * ListCasResponse is a page.
@@ -218,7 +267,7 @@ export type ListCasResponse = Message<"latchkey.v1.ListCasResponse"> & {
  * Use `create(ListCasResponseSchema)` to create a new message.
  */
 export const ListCasResponseSchema: GenMessage<ListCasResponse> = /*@__PURE__*/
-  messageDesc(file_latchkey_v1_certificates, 6);
+  messageDesc(file_latchkey_v1_certificates, 7);
 
 /**
  * DisableCaRequest names a CA.
@@ -239,7 +288,7 @@ export type DisableCaRequest = Message<"latchkey.v1.DisableCaRequest"> & {
  * Use `create(DisableCaRequestSchema)` to create a new message.
  */
 export const DisableCaRequestSchema: GenMessage<DisableCaRequest> = /*@__PURE__*/
-  messageDesc(file_latchkey_v1_certificates, 7);
+  messageDesc(file_latchkey_v1_certificates, 8);
 
 /**
  * DisableCaResponse is the CA, now disabled.
@@ -260,7 +309,7 @@ export type DisableCaResponse = Message<"latchkey.v1.DisableCaResponse"> & {
  * Use `create(DisableCaResponseSchema)` to create a new message.
  */
 export const DisableCaResponseSchema: GenMessage<DisableCaResponse> = /*@__PURE__*/
-  messageDesc(file_latchkey_v1_certificates, 8);
+  messageDesc(file_latchkey_v1_certificates, 9);
 
 /**
  * DeleteCaRequest names a CA.
@@ -281,7 +330,7 @@ export type DeleteCaRequest = Message<"latchkey.v1.DeleteCaRequest"> & {
  * Use `create(DeleteCaRequestSchema)` to create a new message.
  */
 export const DeleteCaRequestSchema: GenMessage<DeleteCaRequest> = /*@__PURE__*/
-  messageDesc(file_latchkey_v1_certificates, 9);
+  messageDesc(file_latchkey_v1_certificates, 10);
 
 /**
  * DeleteCaResponse is empty.
@@ -296,7 +345,92 @@ export type DeleteCaResponse = Message<"latchkey.v1.DeleteCaResponse"> & {
  * Use `create(DeleteCaResponseSchema)` to create a new message.
  */
 export const DeleteCaResponseSchema: GenMessage<DeleteCaResponse> = /*@__PURE__*/
-  messageDesc(file_latchkey_v1_certificates, 10);
+  messageDesc(file_latchkey_v1_certificates, 11);
+
+/**
+ * SetCrlRequest carries a CRL.
+ *
+ * @generated from message latchkey.v1.SetCrlRequest
+ */
+export type SetCrlRequest = Message<"latchkey.v1.SetCrlRequest"> & {
+  /**
+   * The CA that issued it.
+   *
+   * @generated from field: string ca_id = 1;
+   */
+  caId: string;
+
+  /**
+   * The CRL in DER, or one in PEM; at most 700000 bytes, some 17000 revoked certificates in DER.
+   *
+   * @generated from field: bytes crl = 2;
+   */
+  crl: Uint8Array;
+};
+
+/**
+ * Describes the message latchkey.v1.SetCrlRequest.
+ * Use `create(SetCrlRequestSchema)` to create a new message.
+ */
+export const SetCrlRequestSchema: GenMessage<SetCrlRequest> = /*@__PURE__*/
+  messageDesc(file_latchkey_v1_certificates, 12);
+
+/**
+ * SetCrlResponse is the CA with its CRL.
+ *
+ * @generated from message latchkey.v1.SetCrlResponse
+ */
+export type SetCrlResponse = Message<"latchkey.v1.SetCrlResponse"> & {
+  /**
+   * The CA.
+   *
+   * @generated from field: latchkey.v1.Ca ca = 1;
+   */
+  ca?: Ca | undefined;
+};
+
+/**
+ * Describes the message latchkey.v1.SetCrlResponse.
+ * Use `create(SetCrlResponseSchema)` to create a new message.
+ */
+export const SetCrlResponseSchema: GenMessage<SetCrlResponse> = /*@__PURE__*/
+  messageDesc(file_latchkey_v1_certificates, 13);
+
+/**
+ * DeleteCrlRequest names a CA.
+ *
+ * @generated from message latchkey.v1.DeleteCrlRequest
+ */
+export type DeleteCrlRequest = Message<"latchkey.v1.DeleteCrlRequest"> & {
+  /**
+   * The CA.
+   *
+   * @generated from field: string ca_id = 1;
+   */
+  caId: string;
+};
+
+/**
+ * Describes the message latchkey.v1.DeleteCrlRequest.
+ * Use `create(DeleteCrlRequestSchema)` to create a new message.
+ */
+export const DeleteCrlRequestSchema: GenMessage<DeleteCrlRequest> = /*@__PURE__*/
+  messageDesc(file_latchkey_v1_certificates, 14);
+
+/**
+ * DeleteCrlResponse is empty.
+ *
+ * @generated from message latchkey.v1.DeleteCrlResponse
+ */
+export type DeleteCrlResponse = Message<"latchkey.v1.DeleteCrlResponse"> & {
+};
+
+/**
+ * Describes the message latchkey.v1.DeleteCrlResponse.
+ * Use `create(DeleteCrlResponseSchema)` to create a new message.
+ */
+export const DeleteCrlResponseSchema: GenMessage<DeleteCrlResponse> = /*@__PURE__*/
+  messageDesc(file_latchkey_v1_certificates, 15);
 
 /**
  * DisableCertificateRequest names a certificate.
@@ -325,7 +459,7 @@ export type DisableCertificateRequest = Message<"latchkey.v1.DisableCertificateR
  * Use `create(DisableCertificateRequestSchema)` to create a new message.
  */
 export const DisableCertificateRequestSchema: GenMessage<DisableCertificateRequest> = /*@__PURE__*/
-  messageDesc(file_latchkey_v1_certificates, 11);
+  messageDesc(file_latchkey_v1_certificates, 16);
 
 /**
  * DisableCertificateResponse is empty.
@@ -340,7 +474,7 @@ export type DisableCertificateResponse = Message<"latchkey.v1.DisableCertificate
  * Use `create(DisableCertificateResponseSchema)` to create a new message.
  */
 export const DisableCertificateResponseSchema: GenMessage<DisableCertificateResponse> = /*@__PURE__*/
-  messageDesc(file_latchkey_v1_certificates, 12);
+  messageDesc(file_latchkey_v1_certificates, 17);
 
 /**
  * EnableCertificateRequest names a certificate.
@@ -361,7 +495,7 @@ export type EnableCertificateRequest = Message<"latchkey.v1.EnableCertificateReq
  * Use `create(EnableCertificateRequestSchema)` to create a new message.
  */
 export const EnableCertificateRequestSchema: GenMessage<EnableCertificateRequest> = /*@__PURE__*/
-  messageDesc(file_latchkey_v1_certificates, 13);
+  messageDesc(file_latchkey_v1_certificates, 18);
 
 /**
  * EnableCertificateResponse is empty.
@@ -376,7 +510,7 @@ export type EnableCertificateResponse = Message<"latchkey.v1.EnableCertificateRe
  * Use `create(EnableCertificateResponseSchema)` to create a new message.
  */
 export const EnableCertificateResponseSchema: GenMessage<EnableCertificateResponse> = /*@__PURE__*/
-  messageDesc(file_latchkey_v1_certificates, 14);
+  messageDesc(file_latchkey_v1_certificates, 19);
 
 /**
  * ListDisabledCertificatesRequest asks for a page.
@@ -404,7 +538,7 @@ export type ListDisabledCertificatesRequest = Message<"latchkey.v1.ListDisabledC
  * Use `create(ListDisabledCertificatesRequestSchema)` to create a new message.
  */
 export const ListDisabledCertificatesRequestSchema: GenMessage<ListDisabledCertificatesRequest> = /*@__PURE__*/
-  messageDesc(file_latchkey_v1_certificates, 15);
+  messageDesc(file_latchkey_v1_certificates, 20);
 
 /**
  * ListDisabledCertificatesResponse is a page.
@@ -432,7 +566,7 @@ export type ListDisabledCertificatesResponse = Message<"latchkey.v1.ListDisabled
  * Use `create(ListDisabledCertificatesResponseSchema)` to create a new message.
  */
 export const ListDisabledCertificatesResponseSchema: GenMessage<ListDisabledCertificatesResponse> = /*@__PURE__*/
-  messageDesc(file_latchkey_v1_certificates, 16);
+  messageDesc(file_latchkey_v1_certificates, 21);
 
 /**
  * DisabledCertificate is a certificate that no device may present.
@@ -467,7 +601,7 @@ export type ListDisabledCertificatesResponse_DisabledCertificate = Message<"latc
  * Use `create(ListDisabledCertificatesResponse_DisabledCertificateSchema)` to create a new message.
  */
 export const ListDisabledCertificatesResponse_DisabledCertificateSchema: GenMessage<ListDisabledCertificatesResponse_DisabledCertificate> = /*@__PURE__*/
-  messageDesc(file_latchkey_v1_certificates, 16, 0);
+  messageDesc(file_latchkey_v1_certificates, 21, 0);
 
 /**
  * CaStatus is how a CA stands.
@@ -568,7 +702,7 @@ export const CertificateService: GenService<{
     output: typeof DisableCaResponseSchema;
   },
   /**
-   * DeleteCa forgets a CA that is not trusted. Errors: NOT_FOUND, FAILED_PRECONDITION (disable it first).
+   * DeleteCa forgets a CA that is not trusted, and its CRL. Errors: NOT_FOUND, FAILED_PRECONDITION (disable it first).
    *
    * @generated from rpc latchkey.v1.CertificateService.DeleteCa
    */
@@ -576,6 +710,30 @@ export const CertificateService: GenService<{
     methodKind: "unary";
     input: typeof DeleteCaRequestSchema;
     output: typeof DeleteCaResponseSchema;
+  },
+  /**
+   * SetCrl takes in a CRL (RFC 5280 section 5) of a CA whose key was proven, in the place of the one before. Once it has
+   * answered, no certificate that it revokes is accepted, at the head of a chain or within; also after its next update is
+   * due. Where a gateway sends only a fingerprint, revocation is not known. The same CRL again changes nothing. Errors:
+   * INVALID_ARGUMENT (no complete CRL of all certificates of the CA), NOT_FOUND, FAILED_PRECONDITION (the CA is unverified,
+   * did not sign the CRL, or may not; the CRL has expired or is not newer), RESOURCE_EXHAUSTED.
+   *
+   * @generated from rpc latchkey.v1.CertificateService.SetCrl
+   */
+  setCrl: {
+    methodKind: "unary";
+    input: typeof SetCrlRequestSchema;
+    output: typeof SetCrlResponseSchema;
+  },
+  /**
+   * DeleteCrl forgets the CRL of a CA: what it revoked is accepted again. Errors: NOT_FOUND.
+   *
+   * @generated from rpc latchkey.v1.CertificateService.DeleteCrl
+   */
+  deleteCrl: {
+    methodKind: "unary";
+    input: typeof DeleteCrlRequestSchema;
+    output: typeof DeleteCrlResponseSchema;
   },
   /**
    * DisableCertificate refuses one certificate, whatever device presents it, at the head of its chain or within. Once it has

@@ -464,7 +464,7 @@ export const DenyReason = {
   CERTIFICATE_UNTRUSTED: 9,
 
   /**
-   * The certificate, or the CA that it chains to, was disabled.
+   * A certificate of the chain was disabled, or is revoked by its CA's CRL.
    *
    * @generated from enum value: DENY_REASON_CERTIFICATE_DISABLED = 10;
    */
