@@ -20,6 +20,14 @@ export type TimestampWindow = { readonly beforeMs: number; readonly afterMs: num
  * 24 is the next day's 00: the vendor's C SDK adds 1 to the number until its digest has no zero byte.
  */
 export function parseTimestamp(text: string): number | undefined {
+  if (lastParsed.text !== text) lastParsed = { text, hourMs: hourOf(text) };
+  return lastParsed.hourMs;
+}
+
+/** A fleet shows one hour for an hour: the last answer is kept, as reading one costs a tenth of a decision. */
+let lastParsed: { readonly text: string; readonly hourMs: number | undefined } = { text: '', hourMs: undefined };
+
+function hourOf(text: string): number | undefined {
   if (!isTimestampText(text)) return undefined;
   const number = Number(text);
   const [year, month] = [Math.floor(number / 1e6), Math.floor(number / 1e4) % 100];

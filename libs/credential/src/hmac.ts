@@ -26,7 +26,7 @@ export function hmacHex(algorithm: HmacHash, key: string, message: string): stri
   const bytes = Buffer.byteLength(message);
   const text = bytes <= ROOM_BYTES ? inner : Buffer.concat([inner.subarray(0, BLOCK_BYTES)], BLOCK_BYTES + bytes);
   text.write(message, BLOCK_BYTES);
-  outer.set(hash(algorithm, text.subarray(0, BLOCK_BYTES + bytes), 'buffer'), BLOCK_BYTES);
+  outer.write(hash(algorithm, text.subarray(0, BLOCK_BYTES + bytes), 'latin1'), BLOCK_BYTES, 'latin1');
   return hash(algorithm, outer, 'hex');
 }
 

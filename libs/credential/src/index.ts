@@ -73,7 +73,7 @@ export {
 export { generateSecret, parseSecret } from './secret-text.ts';
 export { restsOn, type SessionContext, type SessionGrant, sessionStands } from './session.ts';
 export { activationDeadlineMs } from './standing.ts';
-export { contentOf, heldIn, otherSlot } from './state.ts';
+export { contentOf, EMPTY, heldIn, otherSlot } from './state.ts';
 export { leavesTrace, noteSuccess } from './success.ts';
 export { makeToken, TOKEN_LIFE_MS, type TokenKeys } from './token.ts';
 export {

@@ -7,7 +7,9 @@ import { concurrencyContract, recordContract, replayContract } from './contract/
 import { trustContract } from './contract/trust.ts';
 import { usesContract } from './contract/uses.ts';
 
+export { anyRevisions, anyState } from './contract/arbitrary.ts';
 export type { MakeStore, StoreHarness } from './contract/fixtures.ts';
+export { deviceOf, id, secretSlot, shown } from './contract/fixtures.ts';
 
 /** What every store must do; run it in a test file over each implementation, the real thing behind it. */
 export function storeContract(name: string, makeStore: MakeStore): void {

@@ -54,9 +54,10 @@ export class FailedAttempts {
 
   /** Whether the pair has failed too often to have its proof looked at. */
   areSpent(attempt: Attempt): boolean {
+    if (this.#wholeAtMs.size === 0) return false;
     const nowMs = this.#monotonic();
     if (nowMs >= this.#allWholeAtMs) {
-      if (this.size > 0) this.#wholeAtMs.clear();
+      this.#wholeAtMs.clear();
       return false;
     }
     const key = keyOf(attempt);

@@ -1,5 +1,4 @@
 import {
-  type Basis,
   type BindVerdict,
   bindFingerprint,
   CAS_KEY,
@@ -9,7 +8,6 @@ import {
   type GrantVerdict,
   isRefusal,
   isTrustKey,
-  leavesTrace,
   noteSuccess,
   type Proof,
   type Protocol,
@@ -30,10 +28,12 @@ import {
 } from '@latchkey/kernel';
 import type { RecordKey, Store, Write } from '@latchkey/store';
 import { type Attempt, FailedAttempts } from './attempts.ts';
+import { compact, expand } from './compact.ts';
 import { type Derived, derive, type Handshake } from './derive.ts';
-import { type RecordStats, Records, type Sighting } from './records.ts';
+import { basisFor, decisionOf, dueWrite } from './outcome.ts';
+import { type Kept, type RecordStats, Records } from './records.ts';
 import { checkSessions, type Session } from './sessions.ts';
-import { basisOf, hasCertificate, Trust, type TrustSighting } from './trust.ts';
+import { hasCertificate, Trust, type TrustSighting } from './trust.ts';
 import { Uses } from './uses.ts';
 
 /** One device's attempt. */
@@ -80,6 +80,15 @@ export type VerifierOptions = {
   readonly reportFailed?: (error: unknown) => void;
 };
 
+/** What a verdict was reached on. */
+type Ground = {
+  readonly kept: Kept<unknown>;
+  readonly record: DeviceRecord | undefined;
+  readonly trust: TrustSighting;
+  readonly nowMs: number;
+  readonly activatedNow: boolean;
+};
+
 /** How often a decision is begun anew when the record changed under it; a device that is reset so fast is under test. */
 const MAX_ATTEMPTS = 8;
 
@@ -111,6 +120,7 @@ export class Verifier {
       read: options.store.read,
       monotonic: options.clock.monotonic,
       maxRecords: options.maxRecords,
+      form: { pack: compact, unpack: expand },
     });
     this.#records = records;
     const trust = new Trust(options.store, options.clock.monotonic);
@@ -225,19 +235,18 @@ export class Verifier {
     await this.#uses.close();
   }
 
+  /** Nothing awaits between the look into memory and the answer, so what was current then is current now. */
   #fromMemory(question: Question): Answer | undefined {
-    if (!this.#store.lease.holds(question.deviceId)) return undefined;
-    const sighting = this.#records.cached(question.deviceId);
-    const trust = sighting && this.#trust.cached(question.proof);
-    if (sighting === undefined || trust === undefined) return undefined;
+    const { deviceId, proof } = question;
+    const kept = this.#records.kept(deviceId);
+    const trust = kept && this.#trust.cached(proof);
+    if (kept === undefined || trust === undefined) return undefined;
+    const record = this.#records.recordOf(deviceId, kept);
     const nowMs = this.#options.clock.now();
-    const verdict = this.#verify(sighting.record, question, nowMs, trust);
-    if (dueWrite(verdict) !== undefined || !this.#stands(sighting, trust, verdict)) return undefined;
-    if (verdict.kind === 'GRANT') this.#uses.note(sighting, verdict.slot, nowMs);
-    return {
-      decision: decisionOf(verdict, sighting.record, { activatedNow: false, basis: basisFor(verdict, trust) }),
-      cacheAgeMs: this.#options.clock.monotonic() - sighting.readAtMs,
-    };
+    const verdict = this.#verify(record, question, nowMs, trust);
+    if (dueWrite(verdict) !== undefined || !this.#stands(deviceId, trust, verdict)) return undefined;
+    const decision = this.#decided(verdict, { kept, record, trust, nowMs, activatedNow: false });
+    return { decision, cacheAgeMs: this.#options.clock.monotonic() - kept.readAtMs };
   }
 
   #waitFor(question: Question): Promise<Answer> {
@@ -270,10 +279,9 @@ export class Verifier {
     }
   }
 
-  /** May the verdict be answered at this moment? The clocks are read again: a process may have been stopped while it verified. */
-  #stands(sighting: Sighting, trust: TrustSighting, verdict: Verdict): boolean {
-    const { key: deviceId } = sighting;
-    if (!this.#store.lease.holds(deviceId) || !this.#records.isCurrent(sighting)) return false;
+  /** May the verdict on a record that is current be answered at this moment? The clocks are read after it was reached: a process may be stopped while it verifies. */
+  #stands(deviceId: DeviceId, trust: TrustSighting, verdict: Verdict): boolean {
+    if (!this.#store.lease.holds(deviceId)) return false;
     if (!this.#trust.stands(trust)) return false;
     if (this.#settling.size > 0 && this.#settling.has(deviceId)) return false;
     if (verdict.kind !== 'GRANT' || verdict.expiresAtMs === undefined) return true;
@@ -299,13 +307,21 @@ export class Verifier {
         activatedNow ||= written && due.kind === 'GRANT' && due.activate;
         continue; // decided on what is written now
       }
-      if (!this.#stands(sighting, trust, verdict)) continue;
-      const cacheAgeMs = cached === undefined ? 0 : this.#options.clock.monotonic() - sighting.readAtMs;
-      if (verdict.kind === 'GRANT') this.#uses.note(sighting, verdict.slot, nowMs);
-      const basis = basisFor(verdict, trust);
-      return { decision: decisionOf(verdict, sighting.record, { activatedNow, basis }), cacheAgeMs };
+      if (!this.#records.isCurrent(sighting) || !this.#stands(deviceId, trust, verdict)) continue;
+      const { record, kept } = sighting;
+      const cacheAgeMs = cached === undefined ? 0 : this.#options.clock.monotonic() - kept.readAtMs;
+      return { decision: this.#decided(verdict, { kept, record, trust, nowMs, activatedNow }), cacheAgeMs };
     }
     throw new NoDecision('the device changes faster than it can be decided on');
+  }
+
+  #decided(verdict: Verdict, { kept, record, trust, nowMs, activatedNow }: Ground): Decision {
+    if (verdict.kind === 'DENY') return denied(verdict.reason);
+    if (verdict.kind === 'GRANT' && record !== undefined) {
+      const { slot, credentialId } = verdict;
+      this.#uses.note({ kept, deviceId: record.deviceId, slot, credentialId }, nowMs);
+    }
+    return decisionOf(verdict, record, { activatedNow, basis: basisFor(verdict, trust) });
   }
 
   async #leaseBy(deadlineMs: number, key: RecordKey): Promise<void> {
@@ -374,26 +390,4 @@ export class Verifier {
       if (this.#settling.get(deviceId) === settled) this.#settling.delete(deviceId);
     }
   }
-}
-
-/** What must be written before the verdict is answered. */
-function dueWrite(verdict: Verdict): BindVerdict | GrantVerdict | undefined {
-  return verdict.kind === 'BIND' || (verdict.kind === 'GRANT' && leavesTrace(verdict)) ? verdict : undefined;
-}
-
-/** What a grant by certificate rests on besides the record. */
-function basisFor(verdict: Verdict, trust: TrustSighting): Basis | undefined {
-  return verdict.kind === 'GRANT' ? basisOf(trust, verdict.caIds) : undefined;
-}
-
-function decisionOf(
-  verdict: Verdict,
-  record: DeviceRecord | undefined,
-  { activatedNow, basis }: { readonly activatedNow: boolean; readonly basis: Basis | undefined },
-): Decision {
-  if (verdict.kind === 'DENY') return denied(verdict.reason);
-  if (verdict.kind === 'BIND' || record === undefined) throw new Error('a binding is written before it is decided on');
-  const { slot, credentialId, expiresAtMs } = verdict;
-  const { revision, sessionsClosedAt } = record;
-  return { granted: true, slot, credentialId, revision, sessionsClosedAt, activatedNow, expiresAtMs, basis };
 }

@@ -10,8 +10,9 @@ const recordOf = (revision: number) => ({ revision }) as unknown as DeviceRecord
 function recordsOver(maxRecords = 100) {
   const sent: PromiseWithResolvers<DeviceRecord | undefined>[] = [];
   let nowMs = 0;
-  const records = new Records({
+  const records = new Records<DeviceId, DeviceRecord, DeviceRecord>({
     maxRecords,
+    form: { pack: (record) => record, unpack: (_key, record) => record },
     monotonic: () => nowMs++,
     read: () => {
       const read = Promise.withResolvers<DeviceRecord | undefined>();

@@ -2,18 +2,31 @@ import type { DeviceRecord } from '@latchkey/credential';
 import type { DeviceId } from '@latchkey/kernel';
 import { LRUCache } from 'lru-cache';
 
+/** A record in memory; undefined form: there is none. It is current as long as it is there: a change drops it. */
+export type Kept<Form = string> = {
+  readonly form: Form | undefined;
+  /** Monotonic milliseconds when the read was sent, whole: a small integer lies in the object itself. */
+  readonly readAtMs: number;
+  /** Which use was noted last, see uses.ts; 0: none was. */
+  noted: number;
+};
+
 /** A record as it was read: what a decision is made on, and how it is told whether it still may be. */
 export type Sighting<Key = DeviceId, Value = DeviceRecord> = {
   readonly key: Key;
   /** Undefined: there is none. */
   readonly record: Value | undefined;
-  /** Monotonic milliseconds when the read was sent. */
-  readonly readAtMs: number;
-  readonly bucket: number;
-  readonly generation: number;
-  readonly epoch: number;
-  /** Which use was noted last, see uses.ts; 0: none was. */
-  noted: number;
+  readonly kept: Kept<unknown>;
+  readonly mark: Mark;
+};
+
+/** What had been invalidated when a read was sent. */
+type Mark = { readonly bucket: number; readonly generation: number; readonly epoch: number };
+
+/** How records lie in memory. */
+export type RecordForm<Key, Value, Form> = {
+  readonly pack: (record: Value) => Form;
+  readonly unpack: (key: Key, form: Form) => Value;
 };
 
 /** How the cache has done since the start. */
@@ -25,11 +38,12 @@ export type RecordStats = {
 };
 
 /** What the cache needs. */
-export type RecordsOptions<Key, Value> = {
+export type RecordsOptions<Key, Value, Form> = {
   readonly read: (key: Key) => Promise<Value | undefined>;
   readonly monotonic: () => number;
   /** Records to remember. */
   readonly maxRecords: number;
+  readonly form: RecordForm<Key, Value, Form>;
 };
 
 /** Buckets of the generation table: 256 KiB in all; two records sharing one cost each other a read now and then. */
@@ -42,30 +56,37 @@ const MAX_UNKNOWN = 10_000;
  * Records by key, cached and coalesced; verdicts never. An invalidation marks the key's bucket, so that a read
  * which was sent before it can neither fill the cache nor be decided on, whenever it comes back.
  */
-export class Records<Key extends string = DeviceId, Value extends object = DeviceRecord> {
+export class Records<Key extends string = DeviceId, Value extends object = DeviceRecord, Form extends {} = string> {
   readonly stats: RecordStats = { hits: 0, misses: 0, joins: 0 };
-  readonly #options: RecordsOptions<Key, Value>;
-  readonly #known: LRUCache<Key, Sighting<Key, Value>>;
+  readonly #options: RecordsOptions<Key, Value, Form>;
+  readonly #known: LRUCache<Key, Kept<Form>>;
   // Apart, so that a scan of ids does not push out the records of real devices.
-  readonly #unknown = new LRUCache<Key, Sighting<Key, Value>>({ max: MAX_UNKNOWN });
-  readonly #reads = new Map<
-    Key,
-    { readonly ticket: Sighting<Key, Value>; readonly done: Promise<Sighting<Key, Value>> }
-  >();
+  readonly #unknown = new LRUCache<Key, Kept<Form>>({ max: MAX_UNKNOWN });
+  readonly #reads = new Map<Key, { readonly mark: Mark; readonly done: Promise<Sighting<Key, Value>> }>();
   readonly #generations = new Uint32Array(BUCKETS);
   #epoch = 0;
 
-  constructor(options: RecordsOptions<Key, Value>) {
+  constructor(options: RecordsOptions<Key, Value, Form>) {
     this.#options = options;
     this.#known = new LRUCache({ max: options.maxRecords });
   }
 
-  /** The sighting in the cache, if nothing was invalidated since. */
+  /** What is in memory, and current until the caller awaits something. */
+  kept(key: Key): Kept<Form> | undefined {
+    const kept = this.#known.get(key) ?? this.#unknown.get(key);
+    if (kept !== undefined) this.stats.hits += 1;
+    return kept;
+  }
+
+  /** The record of what is in memory. */
+  recordOf(key: Key, { form }: Kept<Form>): Value | undefined {
+    return form === undefined ? undefined : this.#options.form.unpack(key, form);
+  }
+
+  /** The sighting in memory, for a caller that awaits something before it decides. */
   cached(key: Key): Sighting<Key, Value> | undefined {
-    const sighting = this.#known.get(key) ?? this.#unknown.get(key);
-    if (sighting === undefined || !this.isCurrent(sighting)) return undefined;
-    this.stats.hits += 1;
-    return sighting;
+    const kept = this.kept(key);
+    return kept && { key, record: this.recordOf(key, kept), kept, mark: this.#mark(key) };
   }
 
   /**
@@ -74,20 +95,20 @@ export class Records<Key extends string = DeviceId, Value extends object = Devic
    */
   read(key: Key): Promise<Sighting<Key, Value>> {
     const running = this.#reads.get(key);
-    if (running !== undefined && this.isCurrent(running.ticket)) {
+    if (running !== undefined && this.#holds(running.mark)) {
       this.stats.joins += 1;
       return running.done;
     }
     this.stats.misses += 1;
-    const ticket = this.#ticket(key);
-    const done = this.#fill(ticket);
-    this.#reads.set(key, { ticket, done });
+    const mark = this.#mark(key);
+    const done = this.#fill(key, mark);
+    this.#reads.set(key, { mark, done });
     return done;
   }
 
   /** Whether a decision on this sighting may be made now: nothing about the record was invalidated since it was sent for. */
-  isCurrent(sighting: Sighting<Key, Value>): boolean {
-    return sighting.epoch === this.#epoch && sighting.generation === this.#generations[sighting.bucket];
+  isCurrent({ mark }: Sighting<Key, Value>): boolean {
+    return this.#holds(mark);
   }
 
   /** Forgets a record: it changed. */
@@ -110,28 +131,25 @@ export class Records<Key extends string = DeviceId, Value extends object = Devic
     return this.#known.size;
   }
 
-  #ticket(key: Key): Sighting<Key, Value> {
+  #mark(key: Key): Mark {
     const bucket = bucketOf(key);
-    return {
-      key,
-      record: undefined,
-      readAtMs: this.#options.monotonic(),
-      bucket,
-      generation: this.#generations[bucket] ?? 0,
-      epoch: this.#epoch,
-      noted: 0,
-    };
+    return { bucket, generation: this.#generations[bucket] ?? 0, epoch: this.#epoch };
   }
 
-  async #fill(ticket: Sighting<Key, Value>): Promise<Sighting<Key, Value>> {
-    const { key } = ticket;
+  #holds({ bucket, generation, epoch }: Mark): boolean {
+    return epoch === this.#epoch && generation === this.#generations[bucket];
+  }
+
+  async #fill(key: Key, mark: Mark): Promise<Sighting<Key, Value>> {
+    const { read, monotonic, form } = this.#options;
+    const readAtMs = Math.floor(monotonic());
     try {
-      const record = await this.#options.read(key);
-      const sighting = { ...ticket, record };
-      if (this.isCurrent(sighting)) (record === undefined ? this.#unknown : this.#known).set(key, sighting);
-      return sighting;
+      const record = await read(key);
+      const kept = { form: record && form.pack(record), readAtMs, noted: 0 };
+      if (this.#holds(mark)) (record === undefined ? this.#unknown : this.#known).set(key, kept);
+      return { key, record, kept, mark };
     } finally {
-      if (this.#reads.get(key)?.ticket === ticket) this.#reads.delete(key);
+      if (this.#reads.get(key)?.mark === mark) this.#reads.delete(key);
     }
   }
 }

@@ -12,10 +12,13 @@ import {
 } from '@latchkey/credential';
 import { NO_REVISION, type Revision } from '@latchkey/kernel';
 import type { Lease, Store } from '@latchkey/store';
-import { Records, type Sighting } from './records.ts';
+import { type RecordForm, Records, type Sighting } from './records.ts';
 
 /** All trust sets that there can be: one of CAs, 256 of disabled certificates, 256 of CRLs. */
 const MAX_SETS = 513;
+
+/** Parsed certificates are kept as they are. */
+const AS_IT_IS: RecordForm<TrustKey, TrustView, TrustView> = { pack: (view) => view, unpack: (_key, view) => view };
 
 /** A trust set as it was read. */
 type SetSighting = Sighting<TrustKey, TrustView>;
@@ -35,14 +38,14 @@ const NO_CERTIFICATE: TrustSighting = { trustedCas: new Map(), disabled: false, 
 export class Trust {
   readonly #store: Pick<Store, 'readTrust'>;
   readonly #lease: Lease;
-  readonly #records: Records<TrustKey, TrustView>;
+  readonly #records: Records<TrustKey, TrustView, TrustView>;
 
   #heardOf: Revision = NO_REVISION;
 
   constructor(store: Pick<Store, 'readTrust' | 'lease'>, monotonic: () => number) {
     this.#store = store;
     this.#lease = store.lease;
-    this.#records = new Records({ read: (key) => this.#view(key), monotonic, maxRecords: MAX_SETS });
+    this.#records = new Records({ read: (key) => this.#view(key), monotonic, maxRecords: MAX_SETS, form: AS_IT_IS });
   }
 
   /** What bears on the proof, if it is all in memory. */

@@ -1,9 +1,8 @@
-import { DEFAULT_SETTINGS, type DeviceRecord, heldIn, isRefusal, resetSecret } from '@latchkey/credential';
-import { type DeviceId, NO_REVISION, Secret, systemClock, systemRandom, toRevision } from '@latchkey/kernel';
+import { DEFAULT_SETTINGS } from '@latchkey/credential';
+import { type DeviceId, systemClock, systemRandom } from '@latchkey/kernel';
 import { StoreUnavailable, type UseReport } from '@latchkey/store';
 import { expect, test } from 'vitest';
 import { Verifier } from './authenticate.ts';
-import type { Sighting } from './records.ts';
 import { newId, plain, secretDevice } from './test-devices.ts';
 import { holdStore, operate } from './test-store.ts';
 import { MAX_NOTED, Uses } from './uses.ts';
@@ -34,69 +33,62 @@ function usesOver() {
   return { uses, told, ended, failures, state };
 }
 
-/** A sighting of a device with two secrets. */
-function sightingOf(name: string) {
+/** Grants on one record in memory, with either of its credentials. */
+function grantsOn(name: string) {
+  const kept = { noted: 0 };
   const deviceId = name as DeviceId;
-  const device = secretDevice(deviceId, 'secret-1');
-  const next = { credentialId: newId(), secret: new Secret('secret-2'), nowMs: 1 };
-  const state = resetSecret(device, 'SECONDARY', next);
-  if (isRefusal(state)) throw new Error(state.refused);
-  const record: DeviceRecord = { ...state, revision: toRevision(1), sessionsClosedAt: NO_REVISION };
-  const sighting: Sighting = {
-    ...{ key: deviceId, record, readAtMs: 0, bucket: 0, generation: 0, epoch: 0 },
-    noted: 0,
-  };
-  const ids = {
-    primary: heldIn(record, 'PRIMARY')?.credentialId,
-    secondary: heldIn(record, 'SECONDARY')?.credentialId,
-  };
-  return { sighting, ...ids };
+  return {
+    primary: { kept, deviceId, slot: 'PRIMARY', credentialId: newId() },
+    secondary: { kept, deviceId, slot: 'SECONDARY', credentialId: newId() },
+  } as const;
 }
 
 test('a use is told once a minute, by the start of its minute, and each credential has its own', async () => {
   const { uses, told, state } = usesOver();
-  const { sighting, primary, secondary } = sightingOf('d');
-  uses.note(sighting, 'PRIMARY', NOW_MS + 1);
-  uses.note(sighting, 'PRIMARY', NOW_MS + MINUTE_MS - 1);
-  uses.note(sighting, 'SECONDARY', NOW_MS + MINUTE_MS - 1);
+  const { primary, secondary } = grantsOn('d');
+  uses.note(primary, NOW_MS + 1);
+  uses.note(primary, NOW_MS + MINUTE_MS - 1);
+  uses.note(secondary, NOW_MS + MINUTE_MS - 1);
   await uses.tell();
   expect(told[0]?.uses).toEqual([
-    { deviceId: 'd', credentialId: primary, atMs: NOW_MS },
-    { deviceId: 'd', credentialId: secondary, atMs: NOW_MS },
+    { deviceId: 'd', credentialId: primary.credentialId, atMs: NOW_MS },
+    { deviceId: 'd', credentialId: secondary.credentialId, atMs: NOW_MS },
   ]);
   expect([told[0]?.completeToMs, told[0]?.lostUntilMs, uses.size]).toEqual([NOW_MS, 0, 0]);
-  uses.note(sighting, 'SECONDARY', NOW_MS + MINUTE_MS - 1);
-  uses.note(sighting, 'SECONDARY', NOW_MS + MINUTE_MS);
+  uses.note(secondary, NOW_MS + MINUTE_MS - 1);
+  uses.note(secondary, NOW_MS + MINUTE_MS);
   state.nowMs += MINUTE_MS;
   await uses.tell();
-  expect(told[1]?.uses).toEqual([{ deviceId: 'd', credentialId: secondary, atMs: NOW_MS + MINUTE_MS }]);
+  expect(told[1]?.uses).toEqual([{ deviceId: 'd', credentialId: secondary.credentialId, atMs: NOW_MS + MINUTE_MS }]);
   expect(told[1]?.completeToMs).toBe(NOW_MS + MINUTE_MS);
 });
 
 test('what could not be told is told later', async () => {
   const { uses, told, state } = usesOver();
-  const { sighting, primary } = sightingOf('d');
+  const { primary } = grantsOn('d');
   state.fails = true;
-  uses.note(sighting, 'PRIMARY', NOW_MS);
+  uses.note(primary, NOW_MS);
   const failing = uses.tell();
-  uses.note(sighting, 'PRIMARY', NOW_MS + MINUTE_MS);
+  uses.note(primary, NOW_MS + MINUTE_MS);
   await expect(failing).rejects.toThrow('away');
   state.fails = false;
   await uses.tell();
   expect(told).toHaveLength(1);
-  const times = told[0]?.uses.filter(({ credentialId }) => credentialId === primary).map(({ atMs }) => atMs);
+  const times = told[0]?.uses
+    .filter(({ credentialId }) => credentialId === primary.credentialId)
+    .map(({ atMs }) => atMs);
   expect(times?.sort()).toEqual([NOW_MS, NOW_MS + MINUTE_MS]);
 });
 
 test('what is noted has a bound, and what is dropped is said to be lost', async () => {
   const { uses, told, state } = usesOver();
-  const { sighting } = sightingOf('d');
-  for (let minute = 0; minute <= MAX_NOTED; minute += 1) uses.note(sighting, 'PRIMARY', NOW_MS + minute * MINUTE_MS);
+  const { primary, secondary } = grantsOn('d');
+  for (let minute = 0; minute <= MAX_NOTED; minute += 1) uses.note(primary, NOW_MS + minute * MINUTE_MS);
   expect(uses.size).toBe(MAX_NOTED);
   state.fails = true;
   const failing = uses.tell().catch(() => undefined);
   await Promise.resolve();
-  uses.note(sighting, 'SECONDARY', NOW_MS);
+  uses.note(secondary, NOW_MS);
   await failing;
   expect(uses.size).toBe(MAX_NOTED);
   state.fails = false;
@@ -117,7 +109,7 @@ test('it reports at the start, and at the end tells the rest before it ends its 
   const { uses, told, ended, failures } = usesOver();
   await uses.start();
   expect(told).toMatchObject([{ uses: [] }]);
-  uses.note(sightingOf('d').sighting, 'PRIMARY', NOW_MS);
+  uses.note(grantsOn('d').primary, NOW_MS);
   await uses.close();
   await uses.close();
   expect(told[1]?.uses).toHaveLength(1);

@@ -1,7 +1,7 @@
-import { heldIn, type Slot, USE_PRECISION_MS } from '@latchkey/credential';
-import type { Clock, Random } from '@latchkey/kernel';
+import { type Slot, USE_PRECISION_MS } from '@latchkey/credential';
+import type { Clock, CredentialId, DeviceId, Random } from '@latchkey/kernel';
 import { type Store, USE_REPORT_EVERY_MS, type Use } from '@latchkey/store';
-import type { Sighting } from './records.ts';
+import type { Kept } from './records.ts';
 
 /** Uses that are not told yet: a few MB beside the records, and some reports of a large fleet; more are said to be lost. */
 export const MAX_NOTED = 200_000;
@@ -12,8 +12,13 @@ const TELL_AT = 50_000;
 /** 72 bits: no two replicas share a name. */
 const NAME_BYTES = 9;
 
-/** A grant on a sighting; twice the minute since the epoch, and one more for the secondary slot. */
-type Note = { readonly sighting: Sighting; readonly mark: number };
+/** A grant, and the record in memory that it was made on, which bears the mark of the last note. */
+export type Grant = {
+  readonly kept: Pick<Kept, 'noted'>;
+  readonly deviceId: DeviceId;
+  readonly slot: Slot;
+  readonly credentialId: CredentialId;
+};
 
 /** What the notes need. */
 export type UsesOptions = {
@@ -31,7 +36,7 @@ export type UsesOptions = {
 export class Uses {
   readonly #options: UsesOptions;
   readonly #replica: string;
-  #noted: Note[] = [];
+  #noted: Use[] = [];
   #lostUntilMs = 0;
   #queued: Promise<void> | undefined;
   #tail: Promise<unknown> = Promise.resolve();
@@ -54,13 +59,13 @@ export class Uses {
     this.#timer.unref();
   }
 
-  /** Notes a grant on what this slot of the sighting holds, at most once a minute as long as the slot is the same. */
-  note(sighting: Sighting, slot: Slot, nowMs: number): void {
+  /** Notes a grant with the credential in this slot, at most once a minute as long as the slot is the same. */
+  note({ kept, deviceId, slot, credentialId }: Grant, nowMs: number): void {
     const minute = Math.floor(nowMs / USE_PRECISION_MS);
     const mark = 2 * minute + (slot === 'PRIMARY' ? 0 : 1);
-    if (sighting.noted === mark) return;
-    sighting.noted = mark;
-    this.#add({ sighting, mark });
+    if (kept.noted === mark) return;
+    kept.noted = mark;
+    this.#add({ deviceId, credentialId, atMs: minute * USE_PRECISION_MS });
     if (this.#noted.length >= TELL_AT && this.#timer !== undefined) this.#tellSoon();
   }
 
@@ -98,27 +103,16 @@ export class Uses {
     this.#noted = [];
     this.#lostUntilMs = 0;
     try {
-      const uses = noted.flatMap(useOf);
-      await store.reportUses({ replica: this.#replica, uses, completeToMs: clock.now(), lostUntilMs });
+      await store.reportUses({ replica: this.#replica, uses: noted, completeToMs: clock.now(), lostUntilMs });
     } catch (error) {
       this.#lostUntilMs = Math.max(this.#lostUntilMs, lostUntilMs);
-      for (const note of noted) this.#add(note);
+      for (const use of noted) this.#add(use);
       throw error;
     }
   }
 
-  #add(note: Note): void {
-    if (this.#noted.length < MAX_NOTED) this.#noted.push(note);
-    else this.#lostUntilMs = Math.max(this.#lostUntilMs, minuteOf(note) + USE_PRECISION_MS);
+  #add(use: Use): void {
+    if (this.#noted.length < MAX_NOTED) this.#noted.push(use);
+    else this.#lostUntilMs = Math.max(this.#lostUntilMs, use.atMs + USE_PRECISION_MS);
   }
-}
-
-function minuteOf({ mark }: Note): number {
-  return Math.floor(mark / 2) * USE_PRECISION_MS;
-}
-
-function useOf(note: Note): readonly Use[] {
-  const { key: deviceId, record } = note.sighting;
-  const held = record && heldIn(record, note.mark % 2 === 0 ? 'PRIMARY' : 'SECONDARY');
-  return held === undefined ? [] : [{ deviceId, credentialId: held.credentialId, atMs: minuteOf(note) }];
 }
