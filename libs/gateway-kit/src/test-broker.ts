@@ -14,6 +14,8 @@ export type Broker = {
   readonly password: string;
   /** Topics and payloads that have arrived. */
   readonly arrived: { readonly topic: string; readonly payload: Buffer }[];
+  /** What an application sends; resolves once the broker has it. */
+  readonly publish: (topic: string, payload: string, options?: { readonly retain?: boolean }) => Promise<void>;
   /** Stops it as if it hung; false goes on. */
   readonly hang: (hangs: boolean) => void;
   readonly kill: () => Promise<void>;
@@ -66,6 +68,9 @@ export async function startBroker(...more: readonly string[]): Promise<Broker> {
   await start();
   return {
     ...{ url, user: USER, password: PASSWORD, arrived, kill, restart: start },
+    publish: async (topic, payload, { retain = false } = {}) => {
+      await reader.publishAsync(topic, payload, { qos: 1, retain });
+    },
     hang: (hangs) => void child.kill(hangs ? 'SIGSTOP' : 'SIGCONT'),
     stop: async () => {
       await kill();

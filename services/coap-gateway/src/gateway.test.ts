@@ -6,6 +6,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import {
   alertOf,
   type Bench,
+  bodiesOf,
   coap,
   codesOf,
   DEVICE,
@@ -30,6 +31,7 @@ let certificate = selfSigned('before');
 
 beforeAll(async () => {
   broker = await startBroker();
+  await broker.publish('$oc/devices/P1_other/sys/messages/down', 'kept', { retain: true });
   bench = await startBench({ broker, certificate: () => certificate });
 }, TIMEOUT_MS);
 beforeEach(() => {
@@ -50,6 +52,56 @@ afterAll(async () => {
 function reportTo(kind: string, payload = REPORT) {
   return { target: `/v5/devices/${DEVICE}/sys/${kind}`, payload };
 }
+
+// First: those that are refused later on leave the gateway with what it remembers of changes.
+describe('what is sent to a device', { timeout: TIMEOUT_MS }, () => {
+  const sys = `$oc/devices/${DEVICE}/sys`;
+  const receivers = async () => /^latchkey_coap_receivers(?:\{[^}]*\})? (\d+)/m.exec(await bench.metrics())?.[1];
+
+  const subscribed = () => bench.logged.filter((line) => line.includes('gives what is for devices')).length;
+  const elsewhere = async () =>
+    /^latchkey_coap_downlinks_total{kind="message",outcome="elsewhere"[^}]*} (\d+)/m.exec(await bench.metrics())?.[1];
+
+  test('what the broker kept from before does not come', async () => {
+    await until(() => subscribed() === 1);
+    await broker.publish('$oc/devices/P1_other/sys/messages/down', 'from now');
+    await until(async () => (await elsewhere()) !== undefined);
+    expect(await elsewhere()).toBe('1');
+  });
+
+  test.each(['openssl', 'gnutls'] as const)('libcoap over %s observes its messages', async (tls) => {
+    const target = `/v5/devices/${DEVICE}/sys/messages/down`;
+    const output = coap(bench.port, { tls, method: 'get', target, more: ['-s', '2'] });
+    await until(async () => (await receivers()) === '1');
+    await broker.publish('$oc/devices/P1_other/sys/messages/down', 'for another');
+    await broker.publish(`${sys}/messages/down`, 'for this one');
+    expect(bodiesOf(await output)).toEqual(['for this one']);
+    await until(async () => (await receivers()) === '0');
+  });
+
+  test('libcoap has nothing at 19/1/0, and the application hears so', async () => {
+    const output = coap(bench.port, { target: `/rd?ep=${DEVICE}`, more: ['-G', '3'] });
+    await until(async () => (await receivers()) === '1');
+    await broker.publish(`${sys}/commands/request_id=7`, '{"command_name": "ON"}');
+    const topic = `${sys}/commands/response/request_id=7`;
+    await until(() => broker.arrived.some((message) => message.topic === topic));
+    const response = broker.arrived.find((message) => message.topic === topic);
+    expect(String(response?.payload)).toMatch(/^{"result_code":1,"paras":{"error":"4.0[45]"}}$/);
+    expect(await output).toContain('c:PUT');
+  });
+
+  test('comes again after the broker was away', async () => {
+    await broker.kill();
+    await until(async () => !(await bench.isReady()));
+    await broker.restart();
+    await until(() => subscribed() === 2);
+    const target = `/v5/devices/${DEVICE}/sys/messages/down`;
+    const output = coap(bench.port, { method: 'get', target, more: ['-s', '2'] });
+    await until(async () => (await receivers()) === '1');
+    await broker.publish(`${sys}/messages/down`, 'new');
+    expect(bodiesOf(await output)).toEqual(['new']);
+  });
+});
 
 describe.each(['openssl', 'gnutls'] as const)('libcoap over %s', { timeout: TIMEOUT_MS }, (tls) => {
   test('the right key: a device registers', async () => {
@@ -144,10 +196,14 @@ describe('requests', { timeout: TIMEOUT_MS }, () => {
     ['post', '/rd?ep=', '4.00'],
     ['post', `/rd?ep=${DEVICE}&ep=${DEVICE}`, '4.00'],
     ['post', `/rd?ep=${DEVICE}&lt=soon`, '4.00'],
+    ['post', `/rd?ep=${DEVICE}&lt=0`, '4.00'],
+    ['get', '/v5/devices/P1_other/sys/messages/down', '4.03'],
+    ['get', `/v5/devices/${DEVICE}/sys/messages/down`, '2.05'],
+    ['post', `/v5/devices/${DEVICE}/sys/messages/down`, '4.05'],
     ['post', `/rd?ep=${DEVICE}&lwm2m=9.9`, '4.12'],
     ['get', '/rd', '4.05'],
-    ['post', `/rd/${DEVICE}`, '2.04'],
-    ['delete', `/rd/${DEVICE}`, '2.02'],
+    ['post', `/rd/${DEVICE}`, '4.04'],
+    ['delete', `/rd/${DEVICE}`, '4.04'],
     ['delete', '/rd/P1_other', '4.04'],
     ['get', '/nowhere', '4.04'],
     ['get', `/v5/devices/${DEVICE}/sys/messages/up`, '4.05'],

@@ -1,15 +1,18 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { openGateway } from '@latchkey/gateway-kit';
+import type { Upstream } from '@latchkey/gateway-kit/upstream';
 import { type DeviceId, systemClock } from '@latchkey/kernel';
 import { DenyReason } from '@latchkey/protocol/v1';
 import { createLog, createRegistry } from '@latchkey/runtime';
-import { afterAll, expect, test } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
 import type { Admission, Admitted, Device } from './admit.ts';
-import { BlockMemory } from './coap/blocks.ts';
+import { ByteBudget } from './coap/byte-budget.ts';
 import { METHOD, OPTION, RESPONSE } from './coap/codes.ts';
 import { decodeMessage, encodeMessage, type Message } from './coap/message.ts';
 import { textOption, uintOption } from './coap/options.ts';
+import { createDownlink } from './downlink.ts';
 import { Link } from './link.ts';
+import { Receivers } from './receivers.ts';
 import { LIMITS, until } from './test-bench.ts';
 
 const NO_BYTES = Buffer.alloc(0);
@@ -34,8 +37,15 @@ function granted(deviceId: string): Device {
 const nameless: Admitted = { kind: 'NAMELESS', proof: { kind: { case: 'certificate', value: { chain: [] } } } };
 const denied = { decision: 'DENIED', reason: DenyReason.FINGERPRINT_MISMATCH } as const;
 
+type Asked = Partial<Pick<Message, 'code' | 'options'>> & {
+  readonly query?: readonly string[];
+  readonly payload?: string;
+};
+
+type Given = { readonly name?: Admission['name']; readonly namingMs?: number; readonly receivers?: Receivers };
+
 /** A link over a session that only counts, with what it sent and what went upstream. */
-function linked(grant: Admitted, options: { readonly name?: Admission['name']; readonly namingMs?: number } = {}) {
+function linked(grant: Admitted, options: Given = {}) {
   const sent: Message[] = [];
   const upstream: string[] = [];
   let isAway = false;
@@ -64,7 +74,8 @@ function linked(grant: Admitted, options: { readonly name?: Admission['name']; r
           return 'ACKNOWLEDGED';
         },
       },
-      ...{ sessions, memory: new BlockMemory(10_000), refused: () => {}, clock: systemClock, log },
+      ...{ receivers: options.receivers ?? new Receivers(), waiting: new ByteBudget(10_000) },
+      ...{ sessions, memory: new ByteBudget(10_000), refused: () => {}, clock: systemClock, log },
       ...{ random: (size: number) => Buffer.alloc(size, 7), namingMs: options.namingMs ?? 10_000 },
     },
     session,
@@ -82,19 +93,18 @@ function linked(grant: Admitted, options: { readonly name?: Admission['name']; r
     } as const;
     handlers.message(encodeMessage({ id: nextId++, ...whole }));
   };
-  /** Posts and gives the code of the answer. */
-  const post = async (path: string, query: readonly string[] = [], payload = '') => {
+  /** Asks and gives the code of the answer. */
+  const ask = async (path: string, { query = [], payload = '', options = [], ...message }: Asked = {}) => {
     const count = sent.length;
-    const options = path.split('/').map((part) => textOption(OPTION.URI_PATH, part));
-    say({
-      options: [...options, ...query.map((part) => textOption(OPTION.URI_QUERY, part))],
-      payload: Buffer.from(payload),
-    });
+    const own = path.split('/').map((part) => textOption(OPTION.URI_PATH, part));
+    const queries = query.map((part) => textOption(OPTION.URI_QUERY, part));
+    say({ ...message, options: [...options, ...own, ...queries], payload: Buffer.from(payload) });
     await until(() => sent.length > count);
     return sent[count]?.code;
   };
+  const post = (path: string, query: readonly string[] = [], payload = '') => ask(path, { query, payload });
   return {
-    ...{ sent, upstream, say, post, session, isOpen: () => isOpen },
+    ...{ sent, upstream, say, ask, post, session, isOpen: () => isOpen },
     setAway: (away: boolean) => {
       isAway = away;
     },
@@ -125,6 +135,163 @@ test('a registered device is observed at 19/0/0, and its notifications go upstre
   expect(upstream).toEqual(['$oc/devices/observed/sys/messages/up one']);
   session.close();
   expect(sessions.ofDevice('observed')).toEqual([]);
+});
+
+test('a registration ends with its lifetime, or by the device’s word; the session goes on', async () => {
+  const receivers = new Receivers();
+  const { post, ask, session } = linked(granted('lived'), { receivers });
+  expect(await post('rd/lived')).toBe(RESPONSE.NOT_FOUND);
+  expect(await post('rd', ['ep=lived', 'lt=60'])).toBe(RESPONSE.CREATED);
+  expect(await post('rd/lived', ['lt=0'])).toBe(RESPONSE.BAD_REQUEST);
+  expect(receivers.size).toBe(1);
+  expect(await post('rd/lived', ['lt=1'])).toBe(RESPONSE.CHANGED);
+  await until(() => receivers.size === 0);
+  expect(await post('rd/lived')).toBe(RESPONSE.NOT_FOUND);
+  expect(await post('rd', ['ep=lived'])).toBe(RESPONSE.CREATED);
+  expect(await ask('rd/lived', { code: METHOD.DELETE })).toBe(RESPONSE.DELETED);
+  expect(await ask('rd/lived', { code: METHOD.DELETE })).toBe(RESPONSE.NOT_FOUND);
+  expect(receivers.size).toBe(0);
+  expect(await post('v5/devices/lived/sys/messages/up')).toBe(RESPONSE.CHANGED);
+  session.close();
+});
+
+describe('what is sent to a device', () => {
+  const COMMAND = '$oc/devices/down/sys/commands/request_id=1';
+
+  /** An application, and what it hears. */
+  function application() {
+    const receivers = new Receivers();
+    const heard: string[] = [];
+    const publish: Upstream['publish'] = async (topic, payload) => {
+      heard.push(`${topic} ${payload}`);
+      return 'ACKNOWLEDGED';
+    };
+    const registry = createRegistry('test');
+    const send = createDownlink({ receivers, upstream: () => ({ publish }), registry, log });
+    return { receivers, heard, send: (topic: string, text: string) => send(topic, Buffer.from(text)), registry };
+  }
+
+  /** The request that the gateway sent last, and the device's answer to it. */
+  function answerTo({ sent, say }: ReturnType<typeof linked>, code: number, text = '') {
+    const request = sent.at(-1);
+    if (request === undefined) throw new Error('nothing was sent');
+    say({ type: 'ACK', id: request.id, token: request.token, code, payload: Buffer.from(text) });
+    return request;
+  }
+
+  async function registered(receivers: Receivers, name = 'down') {
+    const link = linked(granted(name), { receivers });
+    await link.post('rd', [`ep=${name}`]);
+    await until(() => link.sent.length === 2); // it is observed
+    return link;
+  }
+
+  test('a command is written to 19/1/0, and the device’s answer goes back', async () => {
+    const { receivers, heard, send, registry } = application();
+    const link = await registered(receivers);
+    const answers: readonly (readonly [number, string, string])[] = [
+      [RESPONSE.CHANGED, '', '{"result_code":0}'],
+      [RESPONSE.CHANGED, '{"result_code":0,"paras":{"level":7}}', '{"result_code":0,"paras":{"level":7}}'],
+      [RESPONSE.METHOD_NOT_ALLOWED, 'no', '{"result_code":1,"paras":{"error":"4.05"}}'],
+    ];
+    for (const [code, text, told] of answers) {
+      const count = link.sent.length;
+      send(COMMAND, 'turn');
+      await until(() => link.sent.length > count);
+      const request = answerTo(link, code, text);
+      expect(request).toMatchObject({ type: 'CON', code: METHOD.PUT, payload: Buffer.from('turn') });
+      expect(request.options.map(({ value }) => value.toString('latin1'))).toEqual(['19', '1', '0', '*']);
+      await until(() => heard.length > 0);
+      expect(heard.splice(0)).toEqual([`$oc/devices/down/sys/commands/response/request_id=1 ${told}`]);
+    }
+    expect(await registry.metrics()).toMatch(
+      /downlinks_total\{kind="command",outcome="delivered"[^}]*\} 2\n.*outcome="4.05"[^}]*\} 1\n/,
+    );
+    link.session.close();
+  });
+
+  test('a message is written there too, and nothing goes back; each waits for the one before', async () => {
+    const { receivers, heard, send } = application();
+    const link = await registered(receivers);
+    send('$oc/devices/down/sys/messages/down', 'one');
+    send('$oc/devices/down/sys/messages/down', 'two');
+    await pause(20);
+    expect(link.sent.slice(2).map(({ payload }) => payload.toString())).toEqual(['one']);
+    answerTo(link, RESPONSE.CHANGED);
+    await until(() => link.sent.length === 4);
+    expect(answerTo(link, RESPONSE.CHANGED).payload.toString()).toBe('two');
+    expect(heard).toEqual([]);
+    link.session.close();
+  });
+
+  test('goes to no other device, and to one that has not registered or is gone nothing is sent', async () => {
+    const { receivers, heard, send } = application();
+    const [other, silent] = [await registered(receivers, 'other'), linked(granted('down'), { receivers })];
+    const gone = await registered(receivers, 'gone');
+    gone.session.close();
+    send(COMMAND, 'turn');
+    send('$oc/devices/gone/sys/messages/down', 'hello');
+    send('$oc/devices/other/sys/properties/report', 'not for a device');
+    await pause(50);
+    expect([other, silent, gone].map(({ sent }) => sent.length)).toEqual([2, 0, 2]);
+    expect(heard).toEqual([]);
+    for (const { session } of [other, silent]) session.close();
+  });
+
+  test('goes to the session that registered last; the one before is registered no more', async () => {
+    const { receivers, send } = application();
+    const [before, after] = [await registered(receivers), await registered(receivers)];
+    send(COMMAND, 'turn');
+    await until(() => after.sent.length === 3);
+    expect(before.sent).toHaveLength(2);
+    expect(await before.post('rd/down')).toBe(RESPONSE.NOT_FOUND);
+    before.session.close();
+    expect(receivers.size).toBe(1);
+    after.session.close();
+    expect(receivers.size).toBe(0);
+  });
+
+  test('a kick ends it: what waits is not sent, and nobody speaks for the device', async () => {
+    const { receivers, heard, send } = application();
+    const link = await registered(receivers);
+    for (const text of ['one', 'two']) send(COMMAND, text);
+    sessions.close(sessions.ofDevice('down'), 'DEVICE');
+    answerTo(link, RESPONSE.CHANGED);
+    await pause(20);
+    expect(link.sent).toHaveLength(3);
+    expect(heard).toEqual([]);
+  });
+
+  test('longer than the vendor has it, it is not sent, and a command is answered so', async () => {
+    const { receivers, heard, send } = application();
+    const link = await registered(receivers);
+    send(COMMAND, 'x'.repeat(1_025));
+    await until(() => heard.length > 0);
+    expect(heard[0]).toContain('{"result_code":1,"paras":{"error":"TOO_LONG"}}');
+    send(COMMAND, 'x'.repeat(1_024));
+    await until(() => link.sent.length === 3);
+    link.session.close();
+  });
+
+  test('a plain client is told as an observer, messages alone', async () => {
+    const { receivers, heard, send } = application();
+    const link = linked(granted('down'), { receivers });
+    const observe = (value: number) => ({ code: METHOD.GET, options: [uintOption(OPTION.OBSERVE, value)] });
+    expect(await link.ask('v5/devices/other/sys/messages/down', observe(0))).toBe(RESPONSE.FORBIDDEN);
+    expect(await link.ask('v5/devices/down/sys/messages/down', { code: METHOD.GET })).toBe(RESPONSE.CONTENT);
+    expect(receivers.size).toBe(0);
+    expect(await link.ask('v5/devices/down/sys/messages/down', observe(0))).toBe(RESPONSE.CONTENT);
+    send('$oc/devices/down/sys/messages/down', 'hello');
+    await until(() => link.sent.length === 4);
+    expect(link.sent[3]).toMatchObject({ type: 'CON', code: RESPONSE.CONTENT, payload: Buffer.from('hello') });
+    link.say({ type: 'ACK', code: 0, id: link.sent[3]?.id ?? 0 });
+    send(COMMAND, 'turn');
+    await until(() => heard.length > 0);
+    expect(heard[0]).toContain('"error":"REFUSED"');
+    await link.ask('v5/devices/down/sys/messages/down', observe(1));
+    expect(receivers.size).toBe(0);
+    link.session.close();
+  });
 });
 
 test('a kick ends the session, and nothing of it is passed on any more', async () => {

@@ -6,12 +6,14 @@ import type { Log } from '@latchkey/runtime';
 import type { Admission, Admitted, Device, Nameless } from './admit.ts';
 import { sourceOf } from './admit.ts';
 import { type EdgeRefusal, type Refusal, responseTo } from './answer.ts';
-import type { BlockMemory } from './coap/blocks.ts';
+import type { ByteBudget } from './coap/byte-budget.ts';
 import { FORMAT, OPTION, RESPONSE } from './coap/codes.ts';
 import { type CoapRequest, type CoapResponse, Conversation } from './coap/conversation.ts';
 import { textOption, uintOption } from './coap/options.ts';
 import { expire, kickOf } from './kick.ts';
 import { deviceNamed, isNameOf } from './proof.ts';
+import type { Receivers } from './receivers.ts';
+import { Registration } from './registration.ts';
 import { REGISTRATION, type Route, readRoute } from './route.ts';
 
 /** What all links share. */
@@ -19,7 +21,12 @@ export type LinkOptions = {
   readonly admission: Pick<Admission, 'name'>;
   readonly sessions: SessionTable;
   readonly upstream: Pick<Upstream, 'publish'>;
-  readonly memory: BlockMemory;
+  /** Who takes what is sent to devices. */
+  readonly receivers: Receivers;
+  /** For bodies that come in blocks. */
+  readonly memory: ByteBudget;
+  /** For what waits to be sent to devices. */
+  readonly waiting: ByteBudget;
   /** Counts what was refused without a decision. */
   readonly refused: (refusal: { readonly decision: 'REFUSED'; readonly why: EdgeRefusal }) => void;
   readonly clock: Clock;
@@ -31,9 +38,6 @@ export type LinkOptions = {
 
 /** Devices that a client with a certificate may claim to be before its session is closed: a mistyped name, and no guessing. */
 const MAX_CLAIMS = 3;
-
-/** Where LwM2M devices have what they report (IoTDA devg iot_02_0213): object 19, BinaryAppDataContainer. */
-const REPORTS = ['19', '0', '0'];
 
 /** What there is, for `GET /.well-known/core` (RFC 6690). */
 const LINKS = Buffer.from('</rd>;rt="core.rd";if="core.rd",</v5/devices>');
@@ -49,12 +53,13 @@ export class Link {
   readonly #options: LinkOptions;
   readonly #transport: Transport<Admitted>;
   readonly #conversation: Conversation;
+  readonly #registration: Registration;
   readonly #closed = new AbortController();
   #state: State = { kind: 'CLOSED' };
   #timers: (() => void)[] = [];
 
   constructor(options: LinkOptions, transport: Transport<Admitted>) {
-    const { clock, random, memory, log } = options;
+    const { clock, random, memory, receivers, waiting, log } = options;
     this.#options = options;
     this.#transport = transport;
     this.#conversation = new Conversation({
@@ -66,13 +71,17 @@ export class Link {
       ...{ memory, random, monotonic: clock.monotonic },
       onError: (error) => log.error({ err: error }, 'a request failed'),
     });
+    this.#registration = new Registration({
+      ...{ receivers, budget: waiting, conversation: this.#conversation, maxDataBytes: transport.maxDataBytes },
+      expired: () => log.debug({}, 'a registration has expired'),
+    });
   }
 
   /** Begins; a session that a change overtook meanwhile is closed at once. */
   open(): SessionHandlers {
     const { grant } = this.#transport;
     if (grant.kind === 'DEVICE') {
-      if (!this.#register(grant)) this.#transport.close();
+      if (!this.#enter(grant)) this.#transport.close();
     } else {
       this.#state = { ...grant, claims: 0 };
       const timer = setTimeout(() => this.#endNameless(), this.#options.namingMs);
@@ -87,6 +96,7 @@ export class Link {
     if (state.kind === 'DEVICE') this.#options.sessions.remove(state.session);
     for (const callOff of this.#timers) callOff();
     this.#closed.abort();
+    this.#registration.close();
     this.#conversation.close();
   }
 
@@ -95,7 +105,7 @@ export class Link {
   }
 
   /** Registers first and looks again then; false: a change overtook the grant. */
-  #register(device: Device): boolean {
+  #enter(device: Device): boolean {
     const { sessions, clock, log } = this.#options;
     const { deviceId, identity, grant, askedAtMs } = device;
     const { credentialId, revision, basis, expiresAtMs } = grant;
@@ -126,30 +136,43 @@ export class Link {
           payload: LINKS,
         };
       case 'REGISTER':
-        return this.#registration(route.endpoint);
+        return this.#register(route);
       case 'UPDATE':
       case 'DEREGISTER':
         return this.#registered(route);
+      case 'LISTEN':
+        return this.#listen(route.deviceId);
       case 'REPORT':
         return this.#report(route, payload);
     }
   }
 
-  async #registration(endpoint: string): Promise<CoapResponse | Refusal> {
+  async #register({ endpoint, lifetimeS }: Extract<Route, { readonly operation: 'REGISTER' }>) {
     const device = await this.#known(deviceNamed(endpoint));
     if ('decision' in device) return device;
-    if (!isNameOf(endpoint, device.deviceId, device.identity)) return refused('OTHER_DEVICE');
-    const location = [REGISTRATION, device.deviceId].map((part) => textOption(OPTION.LOCATION_PATH, part));
-    const sent = () => this.#conversation.observe(REPORTS, (payload) => this.#notified(device.deviceId, payload));
+    const { deviceId, identity } = device;
+    if (!isNameOf(endpoint, deviceId, identity)) return refused('OTHER_DEVICE');
+    const location = [REGISTRATION, deviceId].map((part) => textOption(OPTION.LOCATION_PATH, part));
+    const notified = (payload: Buffer) => this.#notified(deviceId, payload);
+    const sent = () => this.#registration.begin(deviceId, lifetimeS, notified);
     return { code: RESPONSE.CREATED, options: location, sent };
   }
 
-  #registered({ operation, name }: Extract<Route, { readonly name: string }>): CoapResponse | Refusal {
+  #registered(route: Extract<Route, { readonly name: string }>): CoapResponse | Refusal {
     if (this.#state.kind !== 'DEVICE') return refused('NAMELESS');
-    if (name !== this.#state.device.deviceId) return refused('NO_SUCH_PATH');
-    if (operation === 'UPDATE') return { code: RESPONSE.CHANGED };
-    this.#conversation.endObservation();
-    return { code: RESPONSE.DELETED };
+    // A device that is told so registers anew (OMA LwM2M 1.1 Core, 6.2.2).
+    if (route.name !== this.#state.device.deviceId) return refused('NO_SUCH_PATH');
+    if (route.operation === 'UPDATE')
+      return this.#registration.update(route.lifetimeS) ? { code: RESPONSE.CHANGED } : refused('NO_SUCH_PATH');
+    return this.#registration.end() ? { code: RESPONSE.DELETED } : refused('NO_SUCH_PATH');
+  }
+
+  /** Nothing is kept, so the answer itself is empty. */
+  async #listen(deviceId: DeviceId): Promise<CoapResponse | Refusal> {
+    const device = await this.#known(deviceId);
+    if ('decision' in device) return device;
+    if (device.deviceId !== deviceId) return refused('OTHER_DEVICE');
+    return { code: RESPONSE.CONTENT, isObservable: true, sent: () => this.#registration.listen(deviceId) };
   }
 
   async #report(route: Extract<Route, { readonly operation: 'REPORT' }>, payload: Buffer) {
@@ -188,7 +211,7 @@ export class Link {
     const source = sourceOf(this.#transport.peer.address);
     const outcome = await this.#options.admission.name(claimed, state.proof, source);
     if (this.#isClosed()) return refused('BUSY');
-    if ('kind' in outcome) return this.#register(outcome) ? outcome : this.#overtaken();
+    if ('kind' in outcome) return this.#enter(outcome) ? outcome : this.#overtaken();
     this.#state = { ...state, claims: state.claims + 1 };
     return outcome;
   }

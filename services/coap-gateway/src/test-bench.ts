@@ -132,6 +132,11 @@ export function codesOf(output: string): readonly string[] {
   return [...output.matchAll(/t:(?:ACK|CON|NON) c:([2-5]\.\d\d)/g)].map(([, code]) => code ?? '');
 }
 
+/** The bodies of octets that a client printed, as text. */
+export function bodiesOf(output: string): readonly string[] {
+  return [...output.matchAll(/<<([0-9a-f]+)>>/g)].map(([, hex]) => Buffer.from(hex ?? '', 'hex').toString());
+}
+
 /** The fatal alert that a client received, as OpenSSL or GnuTLS words it; undefined: none. */
 export function alertOf(output: string): string | undefined {
   const [, ofOpenssl, ofGnutls] = /alert read:fatal:([a-z ]+)|Alert '\d+': ([A-Za-z ]+)/.exec(output) ?? [];

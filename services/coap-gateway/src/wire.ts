@@ -2,17 +2,22 @@ import type { ServerCertificate } from '@latchkey/dtls';
 import { listenOn, openGateway } from '@latchkey/gateway-kit';
 import { openUpstream } from '@latchkey/gateway-kit/upstream';
 import { systemClock, systemRandom } from '@latchkey/kernel';
-import { createRegistry, formatAddress, type Log, type Running } from '@latchkey/runtime';
+import { createRegistry, formatAddress, Gauge, type Log, type Registry, type Running } from '@latchkey/runtime';
 import { createAdmission } from './admit.ts';
-import { BlockMemory } from './coap/blocks.ts';
+import { ByteBudget } from './coap/byte-budget.ts';
 import type { Config } from './config.ts';
+import { createDownlink, DOWNLINK_FILTERS } from './downlink.ts';
 import { openListener } from './listener.ts';
+import { Receivers } from './receivers.ts';
 
 /** A client with a certificate says at once which device it is; a slow network delays it by seconds. */
 const NAMING_DEADLINE_MS = 30_000;
 
 /** Bodies that are being put together: 1,024 of the longest, or very many of a usual size. */
 const MAX_BLOCKS_BYTES = 67_108_864;
+
+/** What waits to be sent to devices: 16,384 messages of the longest. */
+const MAX_WAITING_BYTES = 16_777_216;
 
 const clock = systemClock;
 const random = systemRandom;
@@ -29,14 +34,22 @@ export async function startCoapGateway(config: Config, log: Log, deadlines: Dead
   const { auth, limits, coaps: address } = config;
   const certificate = config.certificate?.();
   const registry = createRegistry('coap-gateway');
-  const upstream = openUpstream({ ...config.upstream, name: 'coap', random, log, deadlineMs: deadlines.publishMs });
+  const receivers = new Receivers();
+  countReceivers(receivers, registry);
+  const message = createDownlink({ receivers, upstream: () => upstream, registry, log });
+  const upstream = openUpstream({
+    ...{ ...config.upstream, name: 'coap', random, log, deadlineMs: deadlines.publishMs },
+    receive: { filters: DOWNLINK_FILTERS, message },
+  });
   const ready = () => upstream.isConnected();
   const gateway = openGateway({ registry, auth, limits, log, decisionMs: deadlines.decisionMs, ready });
   const { sessions, metrics, connections } = gateway;
   const admission = createAdmission({ ...gateway, clock, log });
-  const memory = new BlockMemory(MAX_BLOCKS_BYTES);
+  const memory = new ByteBudget(MAX_BLOCKS_BYTES);
+  const waiting = new ByteBudget(MAX_WAITING_BYTES);
   const { namingMs = NAMING_DEADLINE_MS } = deadlines;
-  const links = { admission, sessions, upstream, memory, refused: metrics.decided, clock, random, log, namingMs };
+  const shared = { sessions, upstream, receivers, memory, waiting, clock, random, log };
+  const links = { ...shared, admission, refused: metrics.decided, namingMs };
   const release = async () => {
     gateway.close();
     await upstream.close();
@@ -60,6 +73,17 @@ export async function startCoapGateway(config: Config, log: Log, deadlines: Dead
     await release();
     throw error;
   }
+}
+
+function countReceivers(receivers: Receivers, registry: Registry): void {
+  new Gauge({
+    name: 'latchkey_coap_receivers',
+    help: 'Devices that take what is sent to them: registered, or observing',
+    registers: [registry],
+    collect() {
+      this.set(receivers.size);
+    },
+  });
 }
 
 /** SIGHUP is the customary word for "read your files again". The returned function takes the listener away. */

@@ -13,6 +13,8 @@ export type CoapCall = {
   readonly payload?: string;
   /** Sends it so many times, one a second. */
   readonly times?: number;
+  /** Gets the target instead, and observes it for so many seconds. */
+  readonly observesS?: number;
 };
 
 /** A stuck client is a failure after this time. */
@@ -20,7 +22,7 @@ const DEADLINE_S = 15;
 
 /** A client that runs. */
 export type CoapClient = {
-  /** What it was told: codes of responses, or the alert that ended the handshake or the session. */
+  /** What it was told: codes of responses, octets in hex, or the alert that ended the handshake or the session. */
   readonly told: Promise<readonly string[]>;
   /** The same until now. */
   readonly soFar: () => readonly string[];
@@ -28,14 +30,16 @@ export type CoapClient = {
   readonly end: () => void;
 };
 
-/** Posts by libcoap's client over OpenSSL. It ends with code 0 whatever happens, so what it prints is read. */
-export function coapClient({ port, credential, target, payload, times = 1 }: CoapCall): CoapClient {
+/** Posts, or observes, by libcoap's client over OpenSSL. It ends with code 0 whatever happens, so what it prints is read. */
+export function coapClient(call: CoapCall): CoapClient {
+  const { port, credential, target, payload, times = 1, observesS } = call;
   const shown =
     'identity' in credential
       ? ['-u', credential.identity, '-k', credential.secret]
       : ['-n', '-c', credential.certificate, '-j', credential.key];
   const body = payload === undefined ? [] : ['-e', payload];
-  const args = ['-v', '7', '-B', String(DEADLINE_S), '-G', String(times), '-m', 'post', ...shown, ...body];
+  const how = observesS === undefined ? ['-m', 'post', '-G', String(times)] : ['-m', 'get', '-s', String(observesS)];
+  const args = ['-v', '7', '-B', String(DEADLINE_S), ...how, ...shown, ...body];
   const child = spawn('coap-client-openssl', [...args, `coaps://127.0.0.1:${port}${target}`], { stdio: 'pipe' });
   let output = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += String(chunk)));
@@ -51,6 +55,6 @@ export function coapPost(call: CoapCall): Promise<readonly string[]> {
 }
 
 function readTold(output: string): readonly string[] {
-  const told = /t:(?:ACK|CON|NON) c:([2-5]\.\d\d)|alert read:(?:fatal|warning):([a-z ]+)/g;
-  return [...output.matchAll(told)].map(([, code, alert]) => code ?? alert ?? '');
+  const told = /t:(?:ACK|CON|NON) c:([2-5]\.\d\d)|^<<([0-9a-f]+)>>|alert read:(?:fatal|warning):([a-z ]+)/gm;
+  return [...output.matchAll(told)].map(([, code, octets, alert]) => code ?? octets ?? alert ?? '');
 }

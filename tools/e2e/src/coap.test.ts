@@ -50,6 +50,20 @@ test('a device registers and reports, and an application reads it', async () => 
   await vi.waitFor(() => expect(arrived).toEqual([{ topic: '$oc/devices/coap/sys/messages/up', text: 'hello' }]));
 });
 
+test('an application’s message reaches the device that observes, and no other', async () => {
+  const observe = async (deviceId: string) => {
+    await register(system, deviceId, SECRET);
+    const target = `/v5/devices/${deviceId}/sys/messages/down`;
+    const client = coapClient({ port: system.coaps, credential: bySecret(deviceId), target, observesS: 3 });
+    await vi.waitFor(() => expect(client.soFar()).toEqual(['2.05']), { timeout: 10_000 });
+    return client;
+  };
+  const [one, other] = [await observe('told'), await observe('not-told')];
+  await application.publishAsync('$oc/devices/told/sys/messages/down', 'hello', { qos: 1 });
+  expect(await one.told).toEqual(['2.05', '2.05', Buffer.from('hello').toString('hex')]);
+  expect(await other.told).toEqual(['2.05']);
+});
+
 test('a device has no part in another', async () => {
   await register(system, 'mine', SECRET);
   await register(system, 'other', SECRET);

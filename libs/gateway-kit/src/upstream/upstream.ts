@@ -22,6 +22,9 @@ const MAX_WAITING = 4_000;
 /** Bytes of a PUBLISH besides topic and payload: fixed header 5, topic length 2, packet id 2, properties 1. */
 const PACKET_EXTRA_BYTES = 10;
 
+/** Bytes of a message that comes down, topic and properties included: a broker drops what is longer, which no device of ours takes. */
+const MAX_RECEIVED_BYTES = 65_536;
+
 /** Tells this client from others of the same broker. */
 const NAME_BYTES = 9;
 
@@ -41,9 +44,17 @@ export type UpstreamOptions = {
   readonly random: Random;
   readonly log: Log;
   readonly deadlineMs?: number | undefined;
+  /** What comes down; absent: nothing does. */
+  readonly receive?: Receive;
 };
 
-/** A way to the broker that takes what devices report. */
+/** What is subscribed to, and who hears of it. What a broker keeps for whoever subscribes later is not asked for. */
+export type Receive = {
+  readonly filters: readonly string[];
+  readonly message: (topic: string, payload: Buffer) => void;
+};
+
+/** A way to the broker that takes what devices report, and may give what is for them. */
 export type Upstream = {
   readonly isConnected: () => boolean;
   /** Sends with QoS 1 and waits for the acknowledgement. A sender that gives up in time leaves nothing. Never rejects. */
@@ -131,6 +142,7 @@ export function openUpstream(options: UpstreamOptions): Upstream {
         log.info({}, 'the upstream broker takes reports');
         backoff.reset();
         connection = new Connection(opened, connack, deadlineMs);
+        if (options.receive !== undefined) subscribe(opened, options.receive, log);
       });
       const why = await endOf(opened);
       connection = undefined;
@@ -154,7 +166,17 @@ export function openUpstream(options: UpstreamOptions): Upstream {
   };
 }
 
-function clientOptions({ name, username, password, ca, random }: UpstreamOptions): IClientOptions {
+/** Nothing is kept while the link is away, so it subscribes anew with each one. */
+function subscribe(client: MqttClient, { filters, message }: Receive, log: Log): void {
+  client.on('message', (topic, payload) => message(topic, payload));
+  const wanted = Object.fromEntries(filters.map((filter) => [filter, { qos: 1, rh: 2 } as const]));
+  client.subscribe(wanted, (error) => {
+    if (error) log.warn({ why: error.message }, 'the upstream broker gives nothing for devices');
+    else log.info({}, 'the upstream broker gives what is for devices');
+  });
+}
+
+function clientOptions({ name, username, password, ca, random, receive }: UpstreamOptions): IClientOptions {
   return {
     username,
     password,
@@ -165,6 +187,7 @@ function clientOptions({ name, username, password, ca, random }: UpstreamOptions
     reconnectPeriod: 0, // it would send again what its sender was told had failed
     connectTimeout: CONNECT_DEADLINE_MS,
     keepalive: KEEPALIVE_S,
+    ...(receive === undefined ? {} : { properties: { maximumPacketSize: MAX_RECEIVED_BYTES } }),
   };
 }
 

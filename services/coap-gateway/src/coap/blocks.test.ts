@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { BlockMemory, BlockStore, MAX_BODY_BYTES, sliceOf } from './blocks.ts';
+import { BlockStore, MAX_BODY_BYTES, sliceOf } from './blocks.ts';
+import { ByteBudget } from './byte-budget.ts';
 import { RESPONSE } from './codes.ts';
 import { type Block, blockBytes, type RequestOptions } from './options.ts';
 
@@ -9,7 +10,7 @@ const POST = 2;
 
 function store(maxBytes = 1_000_000) {
   const at = { ms: 0 };
-  const memory = new BlockMemory(maxBytes);
+  const memory = new ByteBudget(maxBytes);
   return { blocks: new BlockStore(memory, () => at.ms), memory, at };
 }
 

@@ -1,3 +1,4 @@
+import type { ByteBudget } from './byte-budget.ts';
 import { OPTION, RESPONSE } from './codes.ts';
 import type { Option } from './message.ts';
 import { type Block, blockBytes, blockOption, MAX_EXPONENT, type RequestOptions, uintOption } from './options.ts';
@@ -10,33 +11,6 @@ const MAX_BODIES = 2;
 
 /** A body whose next block does not come is forgotten: EXCHANGE_LIFETIME (RFC 7252 4.8.2). */
 const BODY_LIFETIME_MS = 247_000;
-
-/** Bytes that are held for bodies, over all clients; what is over that is refused until others are done. */
-export class BlockMemory {
-  readonly #maxBytes: number;
-  #held = 0;
-
-  constructor(maxBytes: number) {
-    this.#maxBytes = maxBytes;
-  }
-
-  /** Bytes that are held. */
-  get held(): number {
-    return this.#held;
-  }
-
-  /** Takes so many bytes; false: there are not so many left. */
-  take(bytes: number): boolean {
-    if (this.#held + bytes > this.#maxBytes) return false;
-    this.#held += bytes;
-    return true;
-  }
-
-  /** Gives them back. */
-  give(bytes: number): void {
-    this.#held -= bytes;
-  }
-}
 
 /** What becomes of a block: the body is whole, or the client is to be told this. */
 export type BlockResult =
@@ -57,11 +31,11 @@ type Body = { readonly parts: Buffer[]; bytes: number; atMs: number };
  * Request-Tag, not by token: a client may take a new one for each block.
  */
 export class BlockStore {
-  readonly #memory: BlockMemory;
+  readonly #memory: ByteBudget;
   readonly #monotonic: () => number;
   readonly #bodies = new Map<string, Body>();
 
-  constructor(memory: BlockMemory, monotonic: () => number) {
+  constructor(memory: ByteBudget, monotonic: () => number) {
     this.#memory = memory;
     this.#monotonic = monotonic;
   }

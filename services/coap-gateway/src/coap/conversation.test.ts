@@ -1,10 +1,10 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { BlockMemory } from './blocks.ts';
 import { METHOD, OPTION, RESPONSE } from './codes.ts';
-import { type CoapRequest, type CoapResponse, Conversation } from './conversation.ts';
-import { decodeMessage, emptyMessage, encodeMessage, type Message } from './message.ts';
+import type { CoapResponse } from './conversation.ts';
+import { emptyMessage, type Message } from './message.ts';
+import { PATH, TOKEN, talk } from './test-talk.ts';
 
 const SEED = 20_261_123;
 const NO_BYTES = Buffer.alloc(0);
@@ -15,40 +15,6 @@ beforeEach(() => {
 afterEach(() => {
   vi.useRealTimers();
 });
-
-type Serve = (request: CoapRequest) => Promise<CoapResponse>;
-
-/** A conversation, and what it sent and served. */
-function talk(serve: Serve = async () => ({ code: RESPONSE.CHANGED })) {
-  const sent: Message[] = [];
-  const served: CoapRequest[] = [];
-  const errors: unknown[] = [];
-  const memory = new BlockMemory(100_000);
-  const conversation = new Conversation({
-    send: (datagram) => {
-      const decoded = decodeMessage(datagram);
-      if (decoded.kind === 'MESSAGE') sent.push(decoded.message);
-    },
-    serve: (request) => {
-      served.push(request);
-      return serve(request);
-    },
-    ...{ memory, monotonic: () => performance.now(), random: (size: number) => Buffer.alloc(size) },
-    onError: (error) => errors.push(error),
-  });
-  const say = async (message: Partial<Message>) => {
-    conversation.receive(encodeMessage({ ...REQUEST, ...message }));
-    await vi.advanceTimersByTimeAsync(0);
-  };
-  return { conversation, sent, served, errors, memory, say };
-}
-
-const TOKEN = Buffer.from('tk');
-const PATH = [{ number: OPTION.URI_PATH, value: Buffer.from('a') }];
-const REQUEST: Message = {
-  ...{ type: 'CON', code: METHOD.POST, id: 7, token: TOKEN },
-  ...{ options: PATH, payload: Buffer.from('x') },
-};
 
 /** A promise that the test fulfils. */
 function later<T>() {

@@ -1,10 +1,12 @@
 import type { Random } from '@latchkey/kernel';
-import { type BlockMemory, BlockStore, sliceOf } from './blocks.ts';
-import { EMPTY, familyOf, METHOD, OPTION, RESPONSE } from './codes.ts';
+import { BlockStore, sliceOf } from './blocks.ts';
+import type { ByteBudget } from './byte-budget.ts';
+import { EMPTY, FORMAT, familyOf, METHOD, OPTION, RESPONSE } from './codes.ts';
+import { type Content, Exchanges, type Reply } from './exchanges.ts';
 import { decodeMessage, emptyMessage, encodeMessage, type Message, type Option } from './message.ts';
 import { isCritical, readRequestOptions, textOption, uintOption } from './options.ts';
 import { RecentMessages } from './recent.ts';
-import { Transmissions } from './transmissions.ts';
+import { type Ending, Transmissions } from './transmissions.ts';
 
 /** A request whose body is whole. */
 export type CoapRequest = {
@@ -15,11 +17,16 @@ export type CoapRequest = {
   readonly payload: Buffer;
 };
 
+/** A request to the client. Its payload fits in a message. */
+export type OwnRequest = { readonly method: number; readonly path: readonly string[]; readonly payload: Buffer };
+
 /** The answer to it. */
 export type CoapResponse = {
   readonly code: number;
   readonly options?: readonly Option[];
   readonly payload?: Buffer;
+  /** The client may observe what it asked for (RFC 7641): what is notified from then on goes to it. */
+  readonly isObservable?: boolean;
   /** Called when it has been sent for the first time. */
   readonly sent?: () => void;
 };
@@ -29,7 +36,7 @@ export type ConversationOptions = {
   /** Sends a datagram, unreliably. */
   readonly send: (datagram: Buffer) => void;
   readonly serve: (request: CoapRequest) => Promise<CoapResponse>;
-  readonly memory: BlockMemory;
+  readonly memory: ByteBudget;
   readonly monotonic: () => number;
   readonly random: Random;
   /** `serve` failed; the client is told 5.00. */
@@ -57,8 +64,17 @@ const NO_BYTES = Buffer.alloc(0);
 /** Come again later, and when (RFC 7252 5.9.3.4). */
 export const BUSY: CoapResponse = { code: RESPONSE.UNAVAILABLE, options: [uintOption(OPTION.MAX_AGE, RETRY_S)] };
 
+/** What goes down is bytes, whatever they mean. */
+const OCTETS = uintOption(OPTION.CONTENT_FORMAT, FORMAT.OCTETS);
+
 /** Passes a notification's payload on; false: it could not be, and is to come again. */
 export type Notified = (payload: Buffer) => Promise<boolean>;
+
+/** The client as an observer. */
+type Observer = { readonly token: Buffer; sequence: number };
+
+/** A sequence number has 24 bits (RFC 7641 3.4). */
+const MAX_SEQUENCE = 0xffffff;
 
 type Observation = { readonly token: Buffer; readonly notified: Notified };
 
@@ -67,8 +83,11 @@ export class Conversation {
   readonly #options: ConversationOptions;
   readonly #recent: RecentMessages;
   readonly #transmissions: Transmissions;
+  readonly #exchanges: Exchanges;
   readonly #blocks: BlockStore;
+  #nextToken: number;
   #observation: Observation | undefined;
+  #observer: Observer | undefined;
   #underWay = 0;
   #isClosed = false;
 
@@ -77,7 +96,9 @@ export class Conversation {
     this.#options = options;
     this.#recent = new RecentMessages(monotonic);
     this.#transmissions = new Transmissions({ send, random, ackMs });
+    this.#exchanges = new Exchanges(this.#transmissions);
     this.#blocks = new BlockStore(memory, monotonic);
+    this.#nextToken = Buffer.from(random(TOKEN_BYTES)).readUInt32BE(0);
   }
 
   /** Takes a datagram in. Never throws. */
@@ -94,12 +115,43 @@ export class Conversation {
    */
   observe(path: readonly string[], notified: Notified): void {
     if (this.#isClosed || this.#load >= MAX_UNDER_WAY) return;
-    const token = Buffer.from(this.#options.random(TOKEN_BYTES));
+    const token = this.#takeToken();
     const options = [uintOption(OPTION.OBSERVE, 0), ...path.map((part) => textOption(OPTION.URI_PATH, part))];
     const observation = { token, notified };
     this.#observation = observation;
     this.#confirm({ code: METHOD.GET, token, options, payload: NO_BYTES }, (ending) => {
       if (ending !== 'ACKNOWLEDGED' && this.#observation === observation) this.#observation = undefined;
+    });
+  }
+
+  /** Asks the client for something. Never rejects. */
+  ask({ method, path, payload }: OwnRequest): Promise<Reply> {
+    if (this.#isClosed) return Promise.resolve({ outcome: 'CLOSED' });
+    const options = [...path.map((part) => textOption(OPTION.URI_PATH, part)), OCTETS];
+    return this.#exchanges.ask({ code: method, token: this.#takeToken(), options, payload });
+  }
+
+  /** The client is no observer any more, and is not told. */
+  forgetObserver(): void {
+    this.#observer = undefined;
+  }
+
+  /** Whether the client observes. */
+  get isObserved(): boolean {
+    return this.#observer !== undefined;
+  }
+
+  /** Tells the client as an observer; one that does not acknowledge it is none any more (RFC 7641 4.5). */
+  notify(payload: Buffer): Promise<Ending> {
+    const observer = this.#observer;
+    if (observer === undefined) return Promise.resolve('RESET');
+    observer.sequence = (observer.sequence + 1) & MAX_SEQUENCE;
+    const options = [uintOption(OPTION.OBSERVE, observer.sequence), OCTETS];
+    return new Promise((resolve) => {
+      this.#confirm({ code: RESPONSE.CONTENT, token: observer.token, options, payload }, (ending) => {
+        if (ending !== 'ACKNOWLEDGED' && this.#observer === observer) this.#observer = undefined;
+        resolve(ending);
+      });
     });
   }
 
@@ -112,6 +164,8 @@ export class Conversation {
   close(): void {
     this.#isClosed = true;
     this.#observation = undefined;
+    this.#observer = undefined;
+    this.#exchanges.close();
     this.#transmissions.close();
     this.#blocks.close();
   }
@@ -125,12 +179,12 @@ export class Conversation {
     if (type === 'RST') this.#transmissions.settle(id, 'RESET');
     else if (type === 'ACK') {
       this.#transmissions.settle(id, 'ACKNOWLEDGED');
-      if (familyOf(code) > 0) this.#takeFirst(message);
+      if (familyOf(code) > 0 && this.#exchanges.take(message) === 'STRANGE') this.#takeFirst(message);
     } else if (code === EMPTY) {
       if (type === 'CON') this.#reset(id); // a ping (RFC 7252 4.3)
     } else if (this.#recent.enter(id)) {
       if (familyOf(code) === 0) void this.#takeRequest(message);
-      else void this.#takeNotification(message);
+      else void this.#takeResponse(message);
     } else if (type === 'CON') {
       const reply = this.#recent.replyTo(id);
       if (reply !== undefined) this.#options.send(reply);
@@ -170,7 +224,7 @@ export class Conversation {
   }
 
   /** Undefined: none is due. Never rejects. */
-  async #answer({ type, code: method, options: given, payload }: Message): Promise<CoapResponse | undefined> {
+  async #answer({ type, code: method, token, options: given, payload }: Message): Promise<CoapResponse | undefined> {
     const options = readRequestOptions(given);
     // RFC 7252 5.4.1: a confirmable request is told so, another one is passed over.
     if (options === undefined) return type === 'CON' ? { code: RESPONSE.BAD_OPTION } : undefined;
@@ -182,7 +236,8 @@ export class Conversation {
       const response = await this.#options.serve({ method, path, query, accept, payload: body.payload });
       const slice = sliceOf(response.payload ?? NO_BYTES, response.payload && options.block2);
       if (slice === undefined) return { code: RESPONSE.BAD_REQUEST };
-      const all = [...body.options, ...(response.options ?? []), ...slice.options];
+      const observed = response.isObservable ? this.#observed(token, options.observe) : [];
+      const all = [...observed, ...body.options, ...(response.options ?? []), ...slice.options];
       return { ...response, options: all, payload: slice.payload };
     } catch (error) {
       this.#options.onError(error);
@@ -190,10 +245,25 @@ export class Conversation {
     }
   }
 
+  /** Begins or ends an observation by the client; gives the option that says so (RFC 7641 2). */
+  #observed(token: Buffer, observe: number | undefined): readonly Option[] {
+    if (observe === 0) this.#observer = { token: Buffer.from(token), sequence: 0 };
+    else if (observe === 1) this.#observer = undefined;
+    return observe === 0 ? [uintOption(OPTION.OBSERVE, 0)] : [];
+  }
+
   /** The answer to the request to observe; what it carries was asked for, not reported. */
   #takeFirst({ code, token, options }: Message): void {
     const observes = familyOf(code) === 2 && options.some(({ number }) => number === OPTION.OBSERVE);
     if (!observes && this.#observation?.token.equals(token)) this.#observation = undefined;
+  }
+
+  async #takeResponse(message: Message): Promise<void> {
+    const { type, id } = message;
+    const taken = this.#exchanges.take(message);
+    if (taken === 'STRANGE') await this.#takeNotification(message);
+    else if (taken === 'UNREADABLE') this.#reply(id, emptyMessage('RST', id));
+    else if (type === 'CON') this.#reply(id, emptyMessage('ACK', id));
   }
 
   async #takeNotification(message: Message): Promise<void> {
@@ -221,7 +291,14 @@ export class Conversation {
     return false;
   };
 
-  #confirm(content: Omit<Message, 'type' | 'id'>, ended: Parameters<Transmissions['send']>[2]): void {
+  #takeToken(): Buffer {
+    const token = Buffer.alloc(TOKEN_BYTES);
+    token.writeUInt32BE(this.#nextToken);
+    this.#nextToken = (this.#nextToken + 1) % 2 ** 32;
+    return token;
+  }
+
+  #confirm(content: Content, ended: Parameters<Transmissions['send']>[2]): void {
     const id = this.#transmissions.takeId();
     this.#transmissions.send(id, encodeMessage({ type: 'CON', id, ...content }), ended);
   }
