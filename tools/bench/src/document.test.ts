@@ -43,7 +43,7 @@ test('a section has question, command, ratios, plots, latencies, rates and what 
     expect.stringContaining('| `unary_over_empty` | 0.90 | 0.90 | 0.90 | >= 0.85 | yes |'),
     '- `cpp_over_js` was not measured: needs g++',
     '![Answers](benchmarks/unary_latency.svg)',
-    expect.stringContaining('| at 50 % | 1.00 | 2.00 | 2.00 | 2.00 | 2.00 | 2 | - |'),
+    expect.stringContaining('| at 50 % | 1.00 | 2.00 | 2.00 | 2.00 | 2.00 | 2 | - | - |'),
     expect.stringContaining('| `calls_per_s` | 5,000 | 4,000 | 6,000 |'),
   ]);
   expect(page()).toContain('| abc | 2026-01-02 | A CPU (x64), 2 cores, 8 GiB, Linux 6.1, Node v26.0.0 |');

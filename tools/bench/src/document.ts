@@ -112,7 +112,7 @@ function sectionOf(
     ...lines(Object.entries(found.absent).map(([what, reason]) => `- \`${what}\` was not measured: ${reason}`)),
     ...plotsOf(found),
     ...table(
-      ['latency, ms', ...NAMED_PERCENTS.map((percent) => `p${percent}`), 'max', 'count', 'not started'],
+      ['latency, ms', ...NAMED_PERCENTS.map((percent) => `p${percent}`), 'max', 'count', 'not started', 'no answer'],
       distributions.map(([line, each]) => [line, ...latencyCells(each)]),
     ),
     ...Object.entries(found.curves).map(([curve, each]) => {

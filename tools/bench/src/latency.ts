@@ -16,6 +16,8 @@ export type Distribution = {
   readonly percentiles: readonly Percentile[];
   /** What was due and could not be started, as too much was under way; open-loop load alone has it. */
   readonly notStarted?: number;
+  /** Of those that count, what had no answer, at least not in time; open-loop load alone has it. */
+  readonly notAnswered?: number;
 };
 
 /** One step of a distribution. */

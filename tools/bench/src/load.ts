@@ -1,4 +1,4 @@
-import { Client, credentials } from '@grpc/grpc-js';
+import { Client, credentials, status } from '@grpc/grpc-js';
 import { AuthenticationService } from '@latchkey/protocol/v1';
 
 /** Calls in flight over all connections: enough that the server always has one to do. */
@@ -7,6 +7,13 @@ const CONNECTIONS = 2;
 
 /** As a gateway sets it on every call: the server keeps a timer for it. */
 const DEADLINE_MS = 2_000;
+
+/** What says that there is no answer, or not in time. */
+const NO_ANSWER: ReadonlySet<number> = new Set([
+  status.DEADLINE_EXCEEDED,
+  status.RESOURCE_EXHAUSTED,
+  status.UNAVAILABLE,
+]);
 
 const { authenticate } = AuthenticationService.method;
 const PATH = `/${authenticate.parent.typeName}/${authenticate.name}`;
@@ -50,18 +57,12 @@ export class Caller {
     for (const client of this.#clients) client.close();
   }
 
-  async #callWhile(goesOn: () => boolean): Promise<number> {
-    let calls = 0;
-    const lane = async (client: Client) => {
-      for (; goesOn(); calls++) await this.#call(client);
-    };
-    await Promise.all(Array.from({ length: IN_FLIGHT / CONNECTIONS }, () => this.#clients.map(lane)).flat());
-    return calls;
-  }
-
-  #call(client: Client): Promise<void> {
+  /** Calls once; answers whether there was an answer. Rejects when it was a wrong one. */
+  ask(): Promise<boolean> {
     const { requests, isRight } = this.#load;
-    const request = requests[this.#next++ % requests.length] ?? Buffer.alloc(0);
+    const index = this.#next++;
+    const [client, request] = [this.#clients[index % CONNECTIONS], requests[index % requests.length]];
+    if (client === undefined || request === undefined) throw new RangeError('there is nothing to call with');
     return new Promise((resolve, reject) => {
       client.makeUnaryRequest(
         PATH,
@@ -70,11 +71,21 @@ export class Caller {
         request,
         { deadline: Date.now() + DEADLINE_MS },
         (error, response) => {
-          if (error) reject(error);
+          if (error && NO_ANSWER.has(error.code)) resolve(false);
+          else if (error) reject(error);
           else if (response === undefined || !isRight(response)) reject(new Error('a right proof was not granted'));
-          else resolve();
+          else resolve(true);
         },
       );
     });
+  }
+
+  async #callWhile(goesOn: () => boolean): Promise<number> {
+    let calls = 0;
+    const lane = async () => {
+      for (; goesOn(); calls++) if (!(await this.ask())) throw new Error('a call was not answered');
+    };
+    await Promise.all(Array.from({ length: IN_FLIGHT }, lane));
+    return calls;
   }
 }

@@ -11,9 +11,11 @@ const TINY = ['--quick', '--rounds', '1', '--scale', '0.1'];
 const figure = { median: expect.any(Number), min: expect.any(Number), max: expect.any(Number) };
 const ratio = { ...figure, aim: expect.any(Number), bound: expect.any(String), met: expect.any(Boolean) };
 
+const point = { x: expect.any(Number), y: expect.any(Number) };
+
 test('prints one JSON object with all ratios and rates, and nothing else', { timeout: 120_000 }, async () => {
   const { stdout } = await run(process.execPath, [MAIN, 'verify', 'unary', 'stream', 'reset', '--json', ...TINY]);
-  const { machine, ratios, rates, latencies } = JSON.parse(stdout);
+  const { machine, ratios, rates, latencies, curves } = JSON.parse(stdout);
   expect(machine).toMatchObject({ cpu: expect.any(String), cores: expect.any(Number), node: process.version });
   expect(ratios).toEqual({
     verify_over_bare: { ...ratio, aim: 1.2, bound: 'at_most' },
@@ -45,7 +47,15 @@ test('prints one JSON object with all ratios and rates, and nothing else', { tim
     reset_after_eviction_p50_ms: figure,
     reset_after_return_p50_ms: figure,
   });
-  expect(Object.keys(latencies)).toEqual(['reset_latency']);
+  expect(Object.keys(latencies)).toEqual(['unary_latency', 'stream_latency', 'reset_latency']);
+  for (const name of ['unary', 'stream']) {
+    const shares = [25, 50, 75].map((share) => expect.stringMatching(`^${name} at ${share} % \\([0-9,]+/s\\)$`));
+    expect(Object.keys(latencies[`${name}_latency`].series)).toEqual(shares);
+  }
+  expect(curves.stream_cpu_by_rate.series).toEqual({
+    'at a fixed rate': [point, point, point],
+    'as many as it takes': [point],
+  });
   const { series } = latencies.reset_latency;
   expect(Object.values(series).map((each) => (each as { count: number }).count)).toEqual([10, 10, 10, 4]);
   // A link that closes before the operator has the answer took no time after it.

@@ -34,23 +34,27 @@ export type Findings = {
   readonly absent?: Readonly<Record<string, string>>;
 };
 
-/** Two things to compare; each call is one round. */
-export type Sides = { readonly a: () => Round | Promise<Round>; readonly b: () => Round | Promise<Round> };
+/** Things to compare, in the order of their turns; each call is one round. One that is not there has none. */
+export type Sides<R extends Rounds> = { readonly [Name in keyof R]: () => R[Name] | Promise<R[Name]> };
 
-/** The rounds of both sides, in pairs. */
-export type Pair = { readonly a: Round; readonly b: Round };
+/** A round of each side. */
+export type Rounds = { readonly [name: string]: Round | undefined };
 
-/** Runs A B A B and so on after one unmeasured pair, so that a slow minute of the machine falls on both. */
-export async function alternate(rounds: number, sides: Sides, onPair: (pair: Pair) => void): Promise<readonly Pair[]> {
-  await sides.a();
-  await sides.b();
-  const pairs: Pair[] = [];
-  for (let round = 0; round < rounds; round++) {
-    const pair = { a: await sides.a(), b: await sides.b() };
-    pairs.push(pair);
-    onPair(pair);
+/** Runs A B A B and so on after one unmeasured turn of each, so that a slow minute of the machine falls on all. */
+export async function alternate<R extends Rounds>(
+  rounds: number,
+  sides: Sides<R>,
+  onRounds: (round: R) => void,
+): Promise<readonly R[]> {
+  const found: R[] = [];
+  for (let round = 0; round <= rounds; round++) {
+    const turn: Record<string, Round | undefined> = {};
+    for (const [name, side] of Object.entries(sides)) turn[name] = await side();
+    if (round === 0) continue;
+    found.push(turn as R);
+    onRounds(turn as R);
   }
-  return pairs;
+  return found;
 }
 
 /** Median and extremes. Throws on no values. */

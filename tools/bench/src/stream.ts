@@ -1,11 +1,10 @@
 import { fileURLToPath } from 'node:url';
-import { connectAuth, gatewayMetrics } from '@latchkey/gateway-kit';
-import { systemClock, systemRandom } from '@latchkey/kernel';
-import type { AuthenticateRequest } from '@latchkey/protocol/v1';
-import { createLog, createRegistry, parseAddress } from '@latchkey/runtime';
+import { systemClock } from '@latchkey/kernel';
+import { Asker } from './asker.ts';
 import { activate, drawAttempts, encoded } from './attempts.ts';
 import { startAuthServer } from './auth-server.ts';
 import { timestampOf } from './devices.ts';
+import { atFixedRates } from './fixed-rates.ts';
 import { Caller } from './load.ts';
 import { alternate, cpuUs, figureOf, perSecond, ratioOf } from './measure.ts';
 import { type Suite, sizeOf } from './plan.ts';
@@ -13,13 +12,11 @@ import { serverRound } from './server-round.ts';
 
 const SIZES = {
   full: { devices: 20_000, perRound: 1_500, rounds: 25 },
-  quick: { devices: 2_000, perRound: 700, rounds: 9 },
+  quick: { devices: 2_000, perRound: 700, rounds: 7 },
 };
 const EMPTY_SERVER = fileURLToPath(import.meta.resolve('./empty-server.ts'));
 const AIM = { bound: 'at_least', value: 5 } as const;
 
-/** Devices that connect at the same time, at one gateway: so many questions are open. */
-const IN_FLIGHT = 256;
 const WARM_UP_CALLS = 50_000;
 
 /**
@@ -46,6 +43,11 @@ export const streamSuite: Suite = async (plan) => {
   const pairs = await alternate(rounds, sides, ({ a, b }) =>
     plan.say(`stream: empty unary ${cpuUs(a).toFixed(1)} us, decision by stream ${cpuUs(b).toFixed(1)} us`),
   );
+  const rates = pairs.map(({ b }) => perSecond(b));
+  const capacity = figureOf(rates).median;
+  const medianCpuUs = figureOf(pairs.map(({ b }) => cpuUs(b))).median;
+  const fixed = { plan, name: 'stream', capacity, server: auth, ask: () => asker.ask() };
+  const { series, cpu } = await atFixedRates(fixed);
   emptyCaller.close();
   asker.close();
   return {
@@ -57,56 +59,17 @@ export const streamSuite: Suite = async (plan) => {
     },
     rates: {
       stream_server_cpu_us_per_decision: figureOf(pairs.map(({ b }) => cpuUs(b))),
-      stream_decisions_per_s: figureOf(pairs.map(({ b }) => perSecond(b))),
+      stream_decisions_per_s: figureOf(rates),
+    },
+    latencies: { stream_latency: { title: 'Decisions by AuthenticateStream, at fixed rates', series } },
+    curves: {
+      stream_cpu_by_rate: {
+        title: 'CPU time of a decision by AuthenticateStream, by rate',
+        x: 'decisions a second',
+        y: 'CPU time of the server per decision, µs',
+        xScale: 'linear',
+        series: { 'at a fixed rate': cpu, 'as many as it takes': [{ x: capacity, y: medianCpuUs }] },
+      },
     },
   };
 };
-
-/** Asks through the gateway kit, with so many questions open all the time. */
-class Asker {
-  readonly #auth: ReturnType<typeof connectAuth>;
-  readonly #attempts: readonly AuthenticateRequest[];
-  #next = 0;
-
-  constructor(address: string, attempts: readonly AuthenticateRequest[]) {
-    const metrics = gatewayMetrics(createRegistry('bench'), {
-      sessionsOpen: () => 0,
-      monotonic: systemClock.monotonic,
-    });
-    this.#auth = connectAuth({
-      ...{ clock: systemClock, random: systemRandom, metrics, maxInFlight: IN_FLIGHT },
-      addresses: [parseAddress(address)],
-      log: createLog({ service: 'bench', level: 'error' }),
-    });
-    this.#attempts = attempts;
-  }
-
-  /** Asks for so many milliseconds; answers how many were granted. Rejects when one is not. */
-  askFor(ms: number): Promise<number> {
-    const endMs = performance.now() + ms;
-    return this.#askWhile(() => performance.now() < endMs);
-  }
-
-  /** Asks so many times. Rejects as `askFor` does. */
-  async askTimes(times: number): Promise<void> {
-    let left = times;
-    await this.#askWhile(() => left-- > 0);
-  }
-
-  close(): void {
-    this.#auth.close();
-  }
-
-  async #askWhile(goesOn: () => boolean): Promise<number> {
-    let asked = 0;
-    const lane = async () => {
-      for (; goesOn(); asked++) {
-        const attempt = this.#attempts[this.#next++ % this.#attempts.length];
-        const { decision } = await this.#auth.authenticate(attempt ?? {});
-        if (decision !== 'GRANTED') throw new Error(`a right proof got ${decision}`);
-      }
-    };
-    await Promise.all(Array.from({ length: IN_FLIGHT }, lane));
-    return asked;
-  }
-}

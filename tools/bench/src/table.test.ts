@@ -11,7 +11,9 @@ test('every kind of finding has its rows', () => {
     machine,
     ratios: { a_over_b: ratioOf([0.5, 0.6, 1], { bound: 'at_least', value: 0.85 }) },
     rates: { calls_per_s: { median: 12_345.6, min: 99, max: 0.0123 } },
-    latencies: { answers: { title: '', series: { 'at 50 %': { ...distributionOf([1, 2, 3, 4]), notStarted: 7 } } } },
+    latencies: {
+      answers: { title: '', series: { 'at 50 %': { ...distributionOf([1, 2, 3, 4]), notStarted: 7, notAnswered: 1 } } },
+    },
     curves: {
       fleet: {
         ...{ title: '', x: 'devices', y: 'µs' },
@@ -31,8 +33,8 @@ test('every kind of finding has its rows', () => {
     'rate         median    min    max',
     'calls_per_s  12,346  99.00  0.012',
     '',
-    'latency, ms        p50   p90   p99  p99.9   max  count  not started',
-    'answers: at 50 %  2.00  4.00  4.00   4.00  4.00      4            7',
+    'latency, ms        p50   p90   p99  p99.9   max  count  not started  no answer',
+    'answers: at 50 %  2.00  4.00  4.00   4.00  4.00      4            7          1',
     '',
     'fleet: µs, by devices  uniform   zipf',
     '1,000                     1.00   2.00',

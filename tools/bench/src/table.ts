@@ -18,7 +18,7 @@ export function tableOf({ machine, ratios, rates, latencies, curves, absent, fai
     ],
     [['rate', 'median', 'min', 'max'], ...Object.entries(rates).map(([name, rate]) => [name, ...spread(rate)])],
     [
-      ['latency, ms', ...NAMED_PERCENTS.map((percent) => `p${percent}`), 'max', 'count', 'not started'],
+      ['latency, ms', ...NAMED_PERCENTS.map((percent) => `p${percent}`), 'max', 'count', 'not started', 'no answer'],
       ...Object.entries(latencies).flatMap(([name, { series }]) =>
         Object.entries(series).map(([line, found]) => [`${name}: ${line}`, ...latencyCells(found)]),
       ),
@@ -55,10 +55,11 @@ export function metOf({ met }: Ratio): string {
   return met ? 'yes' : 'NO';
 }
 
-/** A distribution at the named percentiles, its longest time, its count and what was not started. */
+/** A distribution at the named percentiles, its longest time, its count, what was not started and what had no answer. */
 export function latencyCells(found: Distribution): string[] {
   const times = [...NAMED_PERCENTS, 100].map((percent) => shown(atPercent(found, percent)));
-  return [...times, found.count.toLocaleString('en-US'), found.notStarted?.toLocaleString('en-US') ?? '-'];
+  const counts = [found.count, found.notStarted, found.notAnswered];
+  return [...times, ...counts.map((count) => count?.toLocaleString('en-US') ?? '-')];
 }
 
 /** A curve as a table: a row for each x, a column for each line. */

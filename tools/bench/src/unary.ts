@@ -3,6 +3,7 @@ import { systemClock } from '@latchkey/kernel';
 import { activate, drawAttempts, encoded, isGrant } from './attempts.ts';
 import { startAuthServer } from './auth-server.ts';
 import { timestampOf } from './devices.ts';
+import { atFixedRates } from './fixed-rates.ts';
 import { Caller } from './load.ts';
 import { alternate, cpuUs, figureOf, perSecond, ratioOf } from './measure.ts';
 import { type Suite, sizeOf } from './plan.ts';
@@ -11,7 +12,7 @@ import { serverRound } from './server-round.ts';
 /** A round is so many milliseconds. Many short rounds: a neighbour's burst then spoils few of them, and not the median. */
 const SIZES = {
   full: { devices: 20_000, perRound: 1_500, rounds: 25 },
-  quick: { devices: 2_000, perRound: 700, rounds: 9 },
+  quick: { devices: 2_000, perRound: 700, rounds: 7 },
 };
 const EMPTY_SERVER = fileURLToPath(import.meta.resolve('./empty-server.ts'));
 const AIM = { bound: 'at_least', value: 0.85 } as const;
@@ -43,6 +44,10 @@ export const unarySuite: Suite = async (plan) => {
   const pairs = await alternate(rounds, sides, ({ a, b }) =>
     plan.say(`unary: empty ${cpuUs(a).toFixed(1)} us, Authenticate ${cpuUs(b).toFixed(1)} us`),
   );
+  const rates = pairs.map(({ b }) => perSecond(b));
+  const capacity = figureOf(rates).median;
+  const fixed = { plan, name: 'unary', capacity, server: auth, ask: () => authCaller.ask() };
+  const { series } = await atFixedRates(fixed);
   for (const caller of [emptyCaller, authCaller]) caller.close();
   return {
     ratios: {
@@ -55,7 +60,8 @@ export const unarySuite: Suite = async (plan) => {
       empty_server_cpu_us_per_call: figureOf(pairs.map(({ a }) => cpuUs(a))),
       authenticate_server_cpu_us_per_call: figureOf(pairs.map(({ b }) => cpuUs(b))),
       empty_calls_per_s: figureOf(pairs.map(({ a }) => perSecond(a))),
-      authenticate_calls_per_s: figureOf(pairs.map(({ b }) => perSecond(b))),
+      authenticate_calls_per_s: figureOf(rates),
     },
+    latencies: { unary_latency: { title: 'Authenticate, unary, at fixed rates', series } },
   };
 };
