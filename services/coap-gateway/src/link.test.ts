@@ -1,115 +1,17 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { openGateway } from '@latchkey/gateway-kit';
 import type { Upstream } from '@latchkey/gateway-kit/upstream';
-import { type DeviceId, systemClock } from '@latchkey/kernel';
-import { DenyReason } from '@latchkey/protocol/v1';
-import { createLog, createRegistry } from '@latchkey/runtime';
+import { createRegistry } from '@latchkey/runtime';
 import { afterAll, describe, expect, test } from 'vitest';
-import type { Admission, Admitted, Device } from './admit.ts';
-import { ByteBudget } from './coap/byte-budget.ts';
+import type { Device } from './admit.ts';
 import { METHOD, OPTION, RESPONSE } from './coap/codes.ts';
-import { decodeMessage, encodeMessage, type Message } from './coap/message.ts';
 import { textOption, uintOption } from './coap/options.ts';
 import { createDownlink } from './downlink.ts';
-import { Link } from './link.ts';
 import { Receivers } from './receivers.ts';
-import { LIMITS, until } from './test-bench.ts';
+import { until } from './test-bench.ts';
+import { closeGateway, granted, linked, log, nameless, sessions } from './test-linked.ts';
 
 const NO_BYTES = Buffer.alloc(0);
-const log = createLog({ service: 'test', level: 'error' });
-// No auth service is there: what of it the links use is given by the tests.
-const auth = [{ host: '127.0.0.1', port: 1 }];
-const { sessions, close } = openGateway({ registry: createRegistry('test'), auth, limits: LIMITS, log });
-afterAll(close);
-
-function granted(deviceId: string): Device {
-  const grant = {
-    decision: 'GRANTED',
-    credentialId: 'c',
-    revision: 1n,
-    basis: NO_BYTES,
-    expiresAtMs: undefined,
-  } as const;
-  const identity = Buffer.from(deviceId);
-  return { kind: 'DEVICE', deviceId: deviceId as DeviceId, identity, grant, askedAtMs: systemClock.monotonic() };
-}
-
-const nameless: Admitted = { kind: 'NAMELESS', proof: { kind: { case: 'certificate', value: { chain: [] } } } };
-const denied = { decision: 'DENIED', reason: DenyReason.FINGERPRINT_MISMATCH } as const;
-
-type Asked = Partial<Pick<Message, 'code' | 'options'>> & {
-  readonly query?: readonly string[];
-  readonly payload?: string;
-};
-
-type Given = { readonly name?: Admission['name']; readonly namingMs?: number; readonly receivers?: Receivers };
-
-/** A link over a session that only counts, with what it sent and what went upstream. */
-function linked(grant: Admitted, options: Given = {}) {
-  const sent: Message[] = [];
-  const upstream: string[] = [];
-  let isAway = false;
-  let isOpen = true;
-  let nextId = 1;
-  const session = {
-    ...{ grant, suite: '', peer: { address: '127.0.0.1', port: 1 }, hasConnectionId: false, maxDataBytes: 1_200 },
-    send: (datagram: Uint8Array) => {
-      const decoded = decodeMessage(Buffer.from(datagram));
-      if (decoded.kind === 'MESSAGE') sent.push(decoded.message);
-      return true;
-    },
-    close: () => {
-      if (!isOpen) return;
-      isOpen = false;
-      handlers.closed('CLOSED_HERE');
-    },
-  };
-  const link = new Link(
-    {
-      admission: { name: options.name ?? (async () => denied) },
-      upstream: {
-        publish: async (topic, payload) => {
-          if (isAway) return 'FAILED';
-          upstream.push(`${topic} ${payload}`);
-          return 'ACKNOWLEDGED';
-        },
-      },
-      ...{ receivers: options.receivers ?? new Receivers(), waiting: new ByteBudget(10_000) },
-      ...{ sessions, memory: new ByteBudget(10_000), refused: () => {}, clock: systemClock, log },
-      ...{ random: (size: number) => Buffer.alloc(size, 7), namingMs: options.namingMs ?? 10_000 },
-    },
-    session,
-  );
-  let handlers: ReturnType<Link['open']> = { message: () => {}, closed: () => {} };
-  handlers = link.open();
-  const say = (message: Partial<Message>) => {
-    const whole = {
-      type: 'CON',
-      code: METHOD.POST,
-      token: NO_BYTES,
-      options: [],
-      payload: NO_BYTES,
-      ...message,
-    } as const;
-    handlers.message(encodeMessage({ id: nextId++, ...whole }));
-  };
-  /** Asks and gives the code of the answer. */
-  const ask = async (path: string, { query = [], payload = '', options = [], ...message }: Asked = {}) => {
-    const count = sent.length;
-    const own = path.split('/').map((part) => textOption(OPTION.URI_PATH, part));
-    const queries = query.map((part) => textOption(OPTION.URI_QUERY, part));
-    say({ ...message, options: [...options, ...own, ...queries], payload: Buffer.from(payload) });
-    await until(() => sent.length > count);
-    return sent[count]?.code;
-  };
-  const post = (path: string, query: readonly string[] = [], payload = '') => ask(path, { query, payload });
-  return {
-    ...{ sent, upstream, say, ask, post, session, isOpen: () => isOpen },
-    setAway: (away: boolean) => {
-      isAway = away;
-    },
-  };
-}
+afterAll(closeGateway);
 
 test('a registered device is observed at 19/0/0, and its notifications go upstream as messages', async () => {
   const { post, sent, say, upstream, setAway, session } = linked(granted('observed'));
