@@ -3,9 +3,15 @@ import { create } from '@bufbuild/protobuf';
 import { Client, type ClientReadableStream, credentials, status } from '@grpc/grpc-js';
 import type { Clock, Random } from '@latchkey/kernel';
 import { Health, HealthCheckRequestSchema, HealthCheckResponse_ServingStatus } from '@latchkey/protocol/health';
-import { AuthenticationService, type WatchChangesRequest, type WatchChangesResponse } from '@latchkey/protocol/v1';
+import {
+  AuthenticationService,
+  GetReplicaRequestSchema,
+  type GetReplicaResponse,
+  GetReplicaResponseSchema,
+  type WatchChangesRequest,
+  type WatchChangesResponse,
+} from '@latchkey/protocol/v1';
 import { bidiStream, serverStream, type UnaryMethod, unaryMethod } from '@latchkey/rpc';
-import { type Address, formatAddress } from '@latchkey/runtime';
 import { Backoff } from './backoff.ts';
 import { type Ask, QuestionStream } from './question-stream.ts';
 import { statusOf } from './status.ts';
@@ -32,15 +38,20 @@ type Unary<M extends 'mintToken' | 'checkSessions' | 'derivePskSecret'> = UnaryM
 
 /** What a replica is made of. */
 export type ReplicaOptions = {
-  readonly address: Address;
+  /** `host:port`. */
+  readonly target: string;
+  /** What the log calls it. */
+  readonly name: string;
   readonly clock: Clock;
   readonly random: Random;
   /** Hears each time that it becomes usable or ceases to be. */
   readonly changed: (replica: Replica) => void;
+  /** Hears after each check that passes which process was reached. */
+  readonly reached: (replica: Replica) => void;
 };
 
 /**
- * One auth replica, as a gateway sees it. It counts as usable until a call or a check of its health (grpc.health.v1) says
+ * One auth replica, as a gateway sees it: one connection, and who is at its other end. It counts as usable until a call or a check of its health (grpc.health.v1) says
  * otherwise, and again once a later check passes: the devices' questions are not what finds out.
  */
 export class Replica {
@@ -52,18 +63,24 @@ export class Replica {
   readonly derivePskSecret: Unary<'derivePskSecret'>;
   /** Questions that it is asked at this moment. */
   inFlight = 0;
+  /** The process that the connection reached at the last check; empty: it does not say. */
+  processId = '';
+  /** How many processes share the address. */
+  sharing = 1;
   readonly #client: Client;
   readonly #questions: QuestionStream;
   readonly #changed: (replica: Replica) => void;
+  readonly #reached: (replica: Replica) => void;
+  readonly #identify: () => Promise<GetReplicaResponse | undefined>;
   readonly #check: () => Promise<boolean>;
   readonly #backoff: Backoff;
   readonly #stop = new AbortController();
   #usable = true;
   #passedOver = 0;
 
-  constructor({ address, clock, random, changed }: ReplicaOptions) {
-    this.name = formatAddress(address);
-    this.#client = new Client(this.name, credentials.createInsecure(), {
+  constructor({ target, name, clock, random, changed, reached }: ReplicaOptions) {
+    this.name = name;
+    this.#client = new Client(target, credentials.createInsecure(), {
       'grpc.initial_reconnect_backoff_ms': RECONNECT_INITIAL_MS,
       'grpc.max_reconnect_backoff_ms': RECONNECT_MAX_MS,
       'grpc.keepalive_time_ms': KEEPALIVE_INTERVAL_MS,
@@ -73,6 +90,7 @@ export class Replica {
       'grpc.use_local_subchannel_pool': 1,
     });
     this.#changed = changed;
+    this.#reached = reached;
     this.#backoff = new Backoff(random);
     this.#questions = new QuestionStream({
       open: () => bidiStream(this.#client, METHODS.authenticateStream),
@@ -84,6 +102,7 @@ export class Replica {
     this.checkSessions = unaryMethod(this.#client, METHODS.checkSessions, clock.now);
     this.derivePskSecret = unaryMethod(this.#client, METHODS.derivePskSecret, clock.now);
     this.#check = healthCheck(this.#client, clock);
+    this.#identify = identification(this.#client, clock);
   }
 
   /** Whether questions are best asked here. */
@@ -123,9 +142,21 @@ export class Replica {
       const serves = await this.#check();
       if (signal.aborted) return;
       if (!serves || before === this.#passedOver) this.#set(serves);
-      if (serves) this.#backoff.reset();
+      if (serves) {
+        this.#backoff.reset();
+        await this.#learn();
+      }
       await wait(serves ? CHECK_INTERVAL_MS : this.#backoff.nextMs(), undefined, { signal });
     }
+  }
+
+  /** At each check: grpc-js connects anew by itself, perhaps to another process. */
+  async #learn(): Promise<void> {
+    const said = await this.#identify();
+    if (this.#stop.signal.aborted || said === undefined) return;
+    this.processId = said.replicaId;
+    this.sharing = said.sharing;
+    this.#reached(this);
   }
 
   #set(usable: boolean): void {
@@ -144,6 +175,20 @@ function healthCheck(client: Client, clock: Clock): () => Promise<boolean> {
       return (await ask(request, CHECK_DEADLINE_MS)).status === HealthCheckResponse_ServingStatus.SERVING;
     } catch (error) {
       return statusOf(error) === status.UNIMPLEMENTED;
+    }
+  };
+}
+
+/** Asks which process answers; undefined: it was not told. */
+function identification(client: Client, clock: Clock): () => Promise<GetReplicaResponse | undefined> {
+  const ask = unaryMethod(client, METHODS.getReplica, clock.now);
+  const request = create(GetReplicaRequestSchema);
+  return async () => {
+    try {
+      return await ask(request, CHECK_DEADLINE_MS);
+    } catch (error) {
+      // A service of an older version stands alone at its address.
+      return statusOf(error) === status.UNIMPLEMENTED ? create(GetReplicaResponseSchema, { sharing: 1 }) : undefined;
     }
   };
 }

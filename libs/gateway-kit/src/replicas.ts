@@ -1,8 +1,9 @@
 import { status } from '@grpc/grpc-js';
 import type { Clock, Random } from '@latchkey/kernel';
-import type { Address, Log } from '@latchkey/runtime';
+import { type Address, formatAddress, type Log } from '@latchkey/runtime';
 import type { GatewayMetrics } from './metrics.ts';
 import { Replica } from './replica.ts';
+import { Spread, type SpreadOptions } from './spread.ts';
 import { statusOf } from './status.ts';
 
 /** The part of a question's time that the first replica gets while another one could be asked: enough to wait for its lease. */
@@ -10,7 +11,7 @@ const FIRST_SHARE = 0.5;
 
 /** What the replicas need. */
 export type ReplicasOptions = {
-  /** One or more; of one auth service, over the same store. */
+  /** One or more; of one auth service, over the same store. Several processes may share one. */
   readonly addresses: readonly Address[];
   readonly clock: Clock;
   readonly random: Random;
@@ -24,24 +25,23 @@ export type Call<T> = (replica: Replica, deadlineMs: number) => Promise<T>;
 /** The replicas of the auth service, and who of them is asked. */
 export class Replicas {
   readonly #options: ReplicasOptions;
-  readonly #replicas: readonly Replica[];
+  readonly #spreads: readonly Spread[];
+  #replicas: readonly Replica[] = [];
   #turn: number;
   #followed: Replica | undefined;
 
   constructor(options: ReplicasOptions) {
-    const { addresses, clock, random, log, metrics } = options;
+    const { addresses, clock, random } = options;
     if (addresses.length === 0) throw new Error('there is no replica to ask');
     this.#options = options;
-    const changed = ({ name, usable }: Replica) => {
-      metrics.replicasUsable(this.#usable.length);
-      if (usable) log.info({ replica: name }, 'the auth replica serves');
-      else log.warn({ replica: name }, 'the auth replica is passed over until it serves again');
-    };
-    this.#replicas = addresses.map((address) => new Replica({ address, clock, random, changed }));
     // Gateways that start together do not all begin with the same one.
     this.#turn = Buffer.from(random(2)).readUInt16LE();
-    metrics.replicasUsable(addresses.length);
-    for (const replica of this.#replicas) replica.start();
+    const changed = () => this.#gather();
+    this.#spreads = addresses.map((address) => {
+      const connect = this.#connector(formatAddress(address));
+      return new Spread({ connect, random, monotonic: clock.monotonic, changed });
+    });
+    this.#gather();
   }
 
   /**
@@ -77,7 +77,35 @@ export class Replicas {
 
   /** Ends every call that is open. */
   close(): void {
-    for (const replica of this.#replicas) replica.close();
+    for (const spread of this.#spreads) spread.close();
+  }
+
+  /** Connects to an address as often as it is told to. */
+  #connector(target: string): SpreadOptions['connect'] {
+    const { clock, random } = this.#options;
+    const changed = (replica: Replica) => this.#note(replica);
+    let count = 0;
+    return (reached) => {
+      count += 1;
+      const name = count === 1 ? target : `${target} #${count}`;
+      const replica = new Replica({ target, name, clock, random, changed, reached });
+      replica.start();
+      return replica;
+    };
+  }
+
+  #gather(): void {
+    this.#replicas = this.#spreads.flatMap(({ replicas }) => replicas);
+    this.#options.metrics.replicasUsable(this.#usable.length);
+  }
+
+  #note(replica: Replica): void {
+    // One that is tried out, or on its way out, is none of those that are asked.
+    if (!this.#replicas.includes(replica)) return;
+    const { metrics, log } = this.#options;
+    metrics.replicasUsable(this.#usable.length);
+    if (replica.usable) log.info({ replica: replica.name }, 'the auth replica serves');
+    else log.warn({ replica: replica.name }, 'the auth replica is passed over until it serves again');
   }
 
   get #usable(): readonly Replica[] {

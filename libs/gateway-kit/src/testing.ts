@@ -14,6 +14,7 @@ import {
   type DenyReason,
   type DerivePskSecretRequest,
   DerivePskSecretResponseSchema,
+  GetReplicaResponseSchema,
   MintTokenResponseSchema,
   type SessionStanding,
   type WatchChangesRequest,
@@ -71,6 +72,8 @@ export class TableAuth {
   streaming = true;
   /** The number of questions in each message of a stream, in their order. */
   readonly batches: number[] = [];
+  /** What it says of itself; undefined: UNIMPLEMENTED, as a service of an older version. */
+  identify: (() => { readonly replicaId: string; readonly sharing: number }) | undefined;
   /** False: open streams of changes fall silent. */
   beating = true;
   /** False: a cursor is refused. */
@@ -101,6 +104,10 @@ export class TableAuth {
         checkSessions: async (request) => {
           if (this.check === undefined) throw new RpcError(status.UNIMPLEMENTED, 'not served');
           return create(CheckSessionsResponseSchema, { standings: [...(await this.check(request))] });
+        },
+        getReplica: () => {
+          if (this.identify === undefined) throw new RpcError(status.UNIMPLEMENTED, 'not served');
+          return create(GetReplicaResponseSchema, this.identify());
         },
         watchChanges: (request, call) => this.#watch(request.cursor, call),
       },

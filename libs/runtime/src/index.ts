@@ -1,5 +1,5 @@
 export { addressesOption, addressOption, numberOption, serviceCommand } from './command.ts';
-export { type Running, runService } from './lifecycle.ts';
+export { type Ready, type Running, runService } from './lifecycle.ts';
 export {
   type Address,
   formatAddress,
@@ -9,4 +9,12 @@ export {
   SettingsError,
 } from './listen.ts';
 export { createLog, LOG_LEVELS, type Log, type LogLevel } from './log.ts';
-export { Counter, createRegistry, Gauge, Histogram, type Registry } from './metrics.ts';
+export {
+  Counter,
+  createRegistry,
+  Gauge,
+  Histogram,
+  type MetricsSnapshot,
+  mergeMetrics,
+  type Registry,
+} from './metrics.ts';

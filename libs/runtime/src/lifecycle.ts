@@ -1,10 +1,13 @@
 import { SettingsError } from './listen.ts';
 import type { Log } from './log.ts';
 
+/** Addresses and what else a service's starter must know. */
+export type Ready = Readonly<Record<string, unknown>>;
+
 /** A service that runs. */
 export type Running = {
-  /** Its addresses and what else its starter must know; printed as one JSON line on standard output. */
-  readonly ready: Readonly<Record<string, unknown>>;
+  /** Its addresses and what else its starter must know. */
+  readonly ready: Ready;
   /** Stops taking in, ends what is under way, closes. */
   readonly stop: () => Promise<void>;
   /** How much of its stop is waiting on purpose, milliseconds; it may take so much longer. */
@@ -15,10 +18,14 @@ export type Running = {
 const STOP_DEADLINE_MS = 10_000;
 
 /**
- * Runs a service until SIGINT, SIGTERM or the end of its starter's channel. Exit codes: 0 stopped as asked,
- * 1 failed, 2 bad settings.
+ * Runs a service until SIGINT, SIGTERM or the end of its starter's channel, and tells when it is ready: by one JSON line on
+ * standard output, unless told otherwise. Exit codes: 0 stopped as asked, 1 failed, 2 bad settings.
  */
-export async function runService(log: Log, start: () => Promise<Running>): Promise<void> {
+export async function runService(
+  log: Log,
+  start: () => Promise<Running>,
+  tell: (ready: Ready) => void = printReady,
+): Promise<void> {
   process.on('uncaughtException', (error) => fail(log, error));
   process.on('unhandledRejection', (error) => fail(log, error));
   let running: Running;
@@ -30,7 +37,11 @@ export async function runService(log: Log, start: () => Promise<Running>): Promi
     process.exit(2);
   }
   onStop(log, running);
-  process.stdout.write(`${JSON.stringify({ event: 'ready', ...running.ready })}\n`);
+  tell(running.ready);
+}
+
+function printReady(ready: Ready): void {
+  process.stdout.write(`${JSON.stringify({ event: 'ready', ...ready })}\n`);
 }
 
 function onStop(log: Log, running: Running): void {

@@ -20,12 +20,14 @@ const SECRET_FIELDS = ['secret', 'password', 'token', 'key', 'authorization', 'p
 export function createLog(options: {
   readonly service: string;
   readonly level: LogLevel;
+  /** The number of the process, where a service has several. */
+  readonly worker?: number | undefined;
   readonly to?: DestinationStream;
 }): Log {
   return pino(
     {
       level: options.level,
-      base: { service: options.service },
+      base: { service: options.service, ...(options.worker === undefined ? {} : { worker: options.worker }) },
       timestamp: () => `,"time":"${new Date().toISOString()}"`,
       formatters: { level: (label) => ({ level: label }) },
       redact: { paths: SECRET_FIELDS.flatMap((name) => [name, `*.${name}`, `*.*.${name}`]), censor: '[secret]' },

@@ -4,10 +4,11 @@ import { Code, ConnectError, type ConnectRouter, createContextValues, type Inter
 import { connectNodeAdapter } from '@connectrpc/connect-node';
 import { status } from '@grpc/grpc-js';
 import { type CallObserver, RpcError, validate } from '@latchkey/rpc';
-import { type Address, formatAddress, type Log, type Registry, SettingsError } from '@latchkey/runtime';
+import { type Address, formatAddress, type Log, SettingsError } from '@latchkey/runtime';
 import { operatorKey } from './caller.ts';
 import { translate } from './errors.ts';
 import type { OperatorCheck } from './operator.ts';
+import type { Probes } from './probes.ts';
 
 /** Longest request of an operator: a batch of a thousand devices. */
 const MAX_REQUEST_BYTES = 1_048_576;
@@ -22,8 +23,7 @@ export type AdminListener = { readonly address: Address; readonly stop: () => Pr
 export type AdminOptions = {
   readonly routes: (router: ConnectRouter) => void;
   readonly check: OperatorCheck;
-  readonly healthy: () => boolean;
-  readonly registry: Registry;
+  readonly probes: Probes;
   readonly observe: CallObserver;
   readonly monotonic: () => number;
   readonly log: Log;
@@ -36,7 +36,7 @@ export async function listenForOperators(address: Address, options: AdminOptions
     contextValues: () => createContextValues(),
     interceptors: [observing(options), authenticating(options.check), validating],
     readMaxBytes: MAX_REQUEST_BYTES,
-    fallback: (request, response) => void page(options, request as IncomingMessage, response as ServerResponse),
+    fallback: (request, response) => void page(options.probes, request as IncomingMessage, response as ServerResponse),
   });
   const server = createServer({ requestTimeout: REQUEST_TIMEOUT_MS }, handler);
   await listen(server, address);
@@ -88,15 +88,16 @@ function visibleError(error: unknown): ConnectError {
   return new ConnectError('internal error; the service log has the cause', Code.Internal);
 }
 
-async function page(options: AdminOptions, request: IncomingMessage, response: ServerResponse): Promise<void> {
+async function page(probes: Probes, request: IncomingMessage, response: ServerResponse): Promise<void> {
   const path = request.url?.split('?')[0];
   if (path === '/healthz') {
-    const healthy = options.healthy();
+    const healthy = await probes.healthy();
     response.writeHead(healthy ? 200 : 503, { 'content-type': 'application/json' });
     response.end(`${JSON.stringify({ healthy })}\n`);
   } else if (path === '/metrics') {
-    response.writeHead(200, { 'content-type': options.registry.contentType });
-    response.end(await options.registry.metrics());
+    const metrics = await probes.metrics();
+    response.writeHead(200, { 'content-type': probes.contentType });
+    response.end(metrics);
   } else {
     response.writeHead(404, { 'content-type': 'application/json' });
     response.end(

@@ -1,4 +1,4 @@
-import { create } from '@bufbuild/protobuf';
+import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import type { Decision } from '@latchkey/credential';
 import { type CredentialId, type Revision, toRevision } from '@latchkey/kernel';
 import {
@@ -11,6 +11,7 @@ import {
   CheckSessionsResponseSchema,
   DerivePskSecretRequestSchema,
   DerivePskSecretResponseSchema,
+  GetReplicaResponseSchema,
   type MintTokenResponse,
   MintTokenResponse_MintedTokenSchema,
   MintTokenResponseSchema,
@@ -72,11 +73,14 @@ export function authenticationService(options: {
   readonly mint: (question: Question) => Promise<Minting>;
   readonly watch: ReturnType<typeof createWatch>;
   readonly decisions: DecisionMetrics;
+  /** What this process says of itself. */
+  readonly replica: MessageInitShape<typeof GetReplicaResponseSchema>;
   /** Products whose devices may name themselves by node id in a DTLS handshake. */
   readonly coapProducts: readonly string[];
   readonly log: Log;
 }): Handlers<typeof AuthenticationService> {
   const { verifier, decide, streams, mint, watch, decisions, coapProducts, log } = options;
+  const replica = create(GetReplicaResponseSchema, options.replica);
   return {
     authenticate(request) {
       return decide(request);
@@ -116,6 +120,9 @@ export function authenticationService(options: {
     watchChanges(request, call) {
       validate(WatchChangesRequestSchema, request);
       watch.open(request, call);
+    },
+    getReplica() {
+      return replica;
     },
   };
 }

@@ -21,6 +21,8 @@ export type Config = {
   readonly redisReplicas: number | undefined;
   /** Refuse to start when settings of Redis put acknowledged writes at risk. */
   readonly strict: boolean;
+  /** Processes that decide; each is a replica of its own. */
+  readonly workers: number;
   readonly grpc: Address;
   readonly admin: Address;
   readonly keys: KeySource;
@@ -44,6 +46,7 @@ type Flags = {
   store: string;
   redisReplicas?: number;
   strict: boolean;
+  workers: number;
   grpc: Address;
   admin: Address;
   keyFile?: string;
@@ -62,6 +65,9 @@ type Flags = {
   insecureListen: boolean;
   logLevel: LogLevel;
 };
+
+/** More than the cores of a machine are of no use. */
+const MAX_WORKERS = 64;
 
 /** Each write waits for so many: more than a handful would only make it slow. */
 const MAX_REDIS_REPLICAS = 10;
@@ -99,6 +105,13 @@ export function readConfig(argv: readonly string[], sealingKeys: string | undefi
       ).default(undefined),
     )
     .option('--strict', 'refuse to start when settings of Redis put acknowledged writes at risk', false)
+    .addOption(
+      numberOption('--workers <n>', 'processes that share the listeners, one a core; more than one needs a Redis', {
+        fallback: 1,
+        min: 1,
+        max: MAX_WORKERS,
+      }).env('LATCHKEY_WORKERS'),
+    )
     .addOption(addressOption('--grpc <address>', 'listener for gateways', '127.0.0.1:7410').env('LATCHKEY_GRPC'))
     .addOption(
       addressOption('--admin <address>', 'listener for operators', '127.0.0.1:7480').env('LATCHKEY_ADMIN_LISTEN'),
@@ -186,9 +199,10 @@ function fromFlags(flags: Flags, sealingKeys: string | undefined): Config {
   const dataDir = resolve(flags.dataDir);
   return {
     dataDir,
-    redisUrl: redisUrl(flags.store),
+    redisUrl: redisUrl(flags.store, flags.workers),
     redisReplicas: flags.redisReplicas,
     strict: flags.strict,
+    workers: flags.workers,
     grpc: flags.grpc,
     admin: flags.admin,
     keys: keySource(flags, sealingKeys, dataDir),
@@ -219,8 +233,13 @@ function failuresOf({ failedAttempts: burst, failedAttemptSeconds }: Flags): All
   return burst === 0 ? undefined : { burst, intervalMs: failedAttemptSeconds * 1_000 };
 }
 
-function redisUrl(store: string): string | undefined {
-  if (store === 'embedded') return undefined;
+function redisUrl(store: string, workers: number): string | undefined {
+  if (store === 'embedded') {
+    if (workers === 1) return undefined;
+    throw new SettingsError(
+      `--workers ${workers}: the embedded store belongs to one process; give a Redis by --store redis://HOST:PORT, or leave --workers away`,
+    );
+  }
   if (/^rediss?(-sentinel|-cluster)?:\/\//.test(store)) return store;
   // The text itself may hold a password and is not repeated.
   throw new SettingsError(

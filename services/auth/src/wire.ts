@@ -21,24 +21,32 @@ import { listenForGateways } from './gateway-listener.ts';
 import { loadKeys, reloadKeys } from './keys.ts';
 import { cacheMetrics, callMetrics, decisionMetrics, gatewayGauges, storeMetrics, timed } from './metrics.ts';
 import { prepareToken } from './operator.ts';
+import { probesOf } from './probes.ts';
 import { type LiveKeyring, liveKeyring, resealAll, rotate } from './rotation.ts';
 import { decidesForMost, tellServing } from './serving.ts';
 import { createStreams } from './stream.ts';
 import { startSweeper } from './sweeper.ts';
 import { tokenKeys } from './token-keys.ts';
 import { createWatch } from './watch.ts';
+import type { Seat } from './workers/seat.ts';
 
 /** How long calls under way may go on once the service stops: a gateway's own deadline is shorter. */
 const DRAIN_MS = 3_000;
 
+/** Enough to tell the processes of a fleet apart. */
+const REPLICA_ID_BYTES = 12;
+
 const clock = systemClock;
 const random = systemRandom;
 
-/** Builds the auth service from top to bottom and starts it. Rejects with a SettingsError when the settings cannot be. */
-export async function startAuth(config: Config, log: Log): Promise<Running> {
+/**
+ * Builds the auth service from top to bottom and starts it, alone or as one of several workers. Rejects with a
+ * SettingsError when the settings cannot be.
+ */
+export async function startAuth(config: Config, log: Log, seat?: Seat): Promise<Running> {
   mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
   const { store: opened, live } = await openWithKeys(config, log);
-  const registry = createRegistry('auth');
+  const registry = createRegistry('auth', seat && { worker: String(seat.number) });
   const store = timed(registry, opened, clock);
   const renew = config.newOperatorToken;
   const token = await prepareToken({ store, dataDir: config.dataDir, random, renew });
@@ -62,8 +70,7 @@ export async function startAuth(config: Config, log: Log): Promise<Running> {
         .service(CredentialService, credentialService(ports))
         .service(CertificateService, certificateService(ports)),
     check: token.check,
-    healthy: () => decidesForMost(store.figures()),
-    registry,
+    probes: probesOf(registry, () => decidesForMost(store.figures()), seat),
     observe,
     monotonic: clock.monotonic,
     log,
@@ -118,6 +125,7 @@ async function serveGateways(
   const service = authenticationService({
     ...{ verifier, decide, streams, watch, decisions, log },
     mint: (question) => mintToken(question, { verifier, keys, clock }),
+    replica: { replicaId: Buffer.from(random(REPLICA_ID_BYTES)).toString('base64url'), sharing: config.workers },
     coapProducts: config.coapProducts,
   });
   const observe = logging(options.observe, failed);

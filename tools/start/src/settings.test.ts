@@ -25,11 +25,11 @@ test('everything is on this machine alone by default', () => {
 });
 
 test('options reach the services that they are for', () => {
-  const rest = '--data-dir d --store redis://127.0.0.1:1 --insecure-listen --json --log-level warn';
+  const rest = '--data-dir d --store redis://127.0.0.1:1 --workers 2 --insecure-listen --json --log-level warn';
   expect(read(`--grpc 0 --admin [::1]:2 --mqtt 0.0.0.0:3 --mqtts 4 --ingress 5 --https 6 --coaps 7 ${rest}`)).toEqual({
     dataDir: join(process.cwd(), 'd'),
     commonArgs: ['--log-level', 'warn', '--insecure-listen'],
-    authArgs: ['--grpc', '127.0.0.1:0', '--admin', '[::1]:2', '--store', 'redis://127.0.0.1:1'],
+    authArgs: ['--grpc', '127.0.0.1:0', '--admin', '[::1]:2', '--store', 'redis://127.0.0.1:1', '--workers', '2'],
     mqttArgs: ['--mqtt', '0.0.0.0:3', '--mqtts', '127.0.0.1:4', '--ingress', '127.0.0.1:5'],
     httpsArgs: ['--https', '127.0.0.1:6'],
     coapArgs: ['--coaps', '127.0.0.1:7'],

@@ -29,6 +29,7 @@ export type Settings = {
 type Options = {
   readonly dataDir: string;
   readonly store?: string;
+  readonly workers?: string;
   readonly grpc: Address;
   readonly admin: Address;
   readonly mqtt: Address;
@@ -54,6 +55,7 @@ export function readSettings(argv: readonly string[]): Settings {
       '--store <url>',
       'a Redis instead of the built-in store: redis://, redis-sentinel:// or redis-cluster:// (env: LATCHKEY_STORE)',
     )
+    .option('--workers <n>', 'processes of the auth service, one a core; more than one needs a Redis (default: 1)')
     .addOption(addressOption('--grpc <address>', 'listener for gateways; port 0 takes a free one', '127.0.0.1:7410'))
     .addOption(addressOption('--admin <address>', 'listener for operators', '127.0.0.1:7480'))
     .addOption(addressOption('--mqtt <address>', 'listener for MQTT', '127.0.0.1:1883'))
@@ -78,6 +80,7 @@ function toSettings(options: Options): Settings {
     authArgs: [
       ...['--grpc', formatAddress(options.grpc), '--admin', formatAddress(options.admin)],
       ...(options.store === undefined ? [] : ['--store', options.store]),
+      ...(options.workers === undefined ? [] : ['--workers', options.workers]),
     ],
     mqttArgs: [
       ...['--mqtt', formatAddress(options.mqtt), '--mqtts', formatAddress(options.mqtts)],
