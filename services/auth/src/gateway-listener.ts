@@ -9,6 +9,7 @@ import {
   type ServerOptions,
 } from '@latchkey/rpc';
 import { type Address, formatAddress, SettingsError } from '@latchkey/runtime';
+import { readAttempt, readAttempts } from './quick-reader.ts';
 
 /** Longest request: a certificate chain of eight times 16 KiB and some more. */
 const MAX_REQUEST_BYTES = 262_144;
@@ -16,6 +17,9 @@ const MAX_REQUEST_BYTES = 262_144;
 /** A gateway that went away without a word is noticed after this and the time-out below. */
 const KEEPALIVE_MS = 30_000;
 const KEEPALIVE_TIMEOUT_MS = 10_000;
+
+/** The two messages that devices are waiting for. */
+const READERS = { authenticate: readAttempt, authenticateStream: readAttempts };
 
 /** The listener for gateways. */
 export type GatewayListener = {
@@ -36,7 +40,7 @@ export async function listenForGateways(
     'grpc.keepalive_time_ms': KEEPALIVE_MS,
     'grpc.keepalive_timeout_ms': KEEPALIVE_TIMEOUT_MS,
   });
-  addService(server, AuthenticationService, handlers, options);
+  addService(server, AuthenticationService, handlers, { ...options, readers: READERS });
   const health = addHealth(server, [AuthenticationService]);
   addReflection(server, [AuthenticationService]);
   const port = await bind(server, address);
