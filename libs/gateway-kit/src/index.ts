@@ -4,6 +4,7 @@ export type { ChangeWatcher } from './change-watcher.ts';
 export type { ConnectionLimits } from './connection-limits.ts';
 export type { Decision, Grant, NoDecision, PskSecrets } from './decision.ts';
 export { openGateway } from './gateway.ts';
+export { onHangup } from './hangup.ts';
 export { type LimitFlags, type Limits, limitOptions, limitsOf } from './limits.ts';
 export { limitConnections, listenOn } from './listen.ts';
 export { type GatewayMetrics, gatewayMetrics } from './metrics.ts';

@@ -1,5 +1,4 @@
-import type { ServerCertificate } from '@latchkey/dtls';
-import { listenOn, openGateway } from '@latchkey/gateway-kit';
+import { listenOn, onHangup, openGateway } from '@latchkey/gateway-kit';
 import { openUpstream } from '@latchkey/gateway-kit/upstream';
 import { systemClock, systemRandom } from '@latchkey/kernel';
 import { createRegistry, formatAddress, Gauge, type Log, type Registry, type Running } from '@latchkey/runtime';
@@ -58,7 +57,8 @@ export async function startCoapGateway(config: Config, log: Log, deadlines: Dead
     const probed = await listenOn(gateway.probes, '--metrics', config.metrics);
     const dtls = { admission, links, limits, connections, metrics, registry, log };
     const server = await openListener({ address, certificate, ...dtls });
-    const stopRenewing = onHangup(config, server.renew.bind(server), log);
+    const again = config.certificate;
+    const stopRenewing = onHangup({ 'the TLS certificate': again && (() => server.renew(again())) }, log);
     return {
       ready: { coaps: `coaps://${formatAddress(server.address)}`, metrics: formatAddress(probed) },
       drainMs: limits.drainMs,
@@ -84,18 +84,4 @@ function countReceivers(receivers: Receivers, registry: Registry): void {
       this.set(receivers.size);
     },
   });
-}
-
-/** SIGHUP is the customary word for "read your files again". The returned function takes the listener away. */
-function onHangup({ certificate }: Config, renew: (renewed: ServerCertificate) => void, log: Log): () => void {
-  const hear = () => {
-    try {
-      if (certificate !== undefined) renew(certificate());
-      log.info({}, 'the TLS certificate was read again');
-    } catch (error) {
-      log.error({ err: error }, 'the TLS certificate stays as it was');
-    }
-  };
-  process.on('SIGHUP', hear);
-  return () => process.off('SIGHUP', hear);
 }

@@ -1,11 +1,11 @@
-import { listenOn, openGateway } from '@latchkey/gateway-kit';
+import { listenOn, onHangup, openGateway } from '@latchkey/gateway-kit';
 import { openUpstream } from '@latchkey/gateway-kit/upstream';
 import { systemClock, systemRandom } from '@latchkey/kernel';
 import { Counter, createRegistry, formatAddress, type Log, type Running } from '@latchkey/runtime';
 import { type Admit, createAdmission } from './admit.ts';
 import { BodyMemory } from './body.ts';
 import type { Config } from './config.ts';
-import { type ListenerOptions, type Listeners, openListeners } from './listener.ts';
+import { type ListenerOptions, openListeners } from './listener.ts';
 import { type RespondOptions, respond } from './respond.ts';
 
 /** All headers must have arrived within: they fit in a packet or two. */
@@ -60,7 +60,8 @@ export async function startHttpsGateway(config: Config, log: Log, deadlines: Dea
     const probed = await listenOn(gateway.probes, '--metrics', config.metrics);
     const { connections } = gateway;
     const listeners = await openListeners({ https, http, connections, headersMs, serve, log });
-    const stopRenewing = onHangup(config, listeners.renew, log);
+    const again = config.https?.identity;
+    const stopRenewing = onHangup({ 'the TLS certificate': again && (() => listeners.renew(again())) }, log);
     return {
       ready: {
         ...(listeners.https && { https: `https://${formatAddress(listeners.https)}` }),
@@ -110,18 +111,4 @@ function answerCounter(registry: ReturnType<typeof createRegistry>): (status: nu
     registers: [registry],
   });
   return (status) => answers.inc({ status });
-}
-
-/** SIGHUP is the customary word for "read your files again". The returned function takes the listener away. */
-function onHangup({ https }: Config, renew: Listeners['renew'], log: Log): () => void {
-  const hear = () => {
-    try {
-      if (https !== undefined) renew(https.identity());
-      log.info({}, 'the TLS certificate was read again');
-    } catch (error) {
-      log.error({ err: error }, 'the TLS certificate stays as it was');
-    }
-  };
-  process.on('SIGHUP', hear);
-  return () => process.off('SIGHUP', hear);
 }

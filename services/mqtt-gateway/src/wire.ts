@@ -1,4 +1,4 @@
-import { type ConnectionLimits, listenOn, openGateway } from '@latchkey/gateway-kit';
+import { type ConnectionLimits, listenOn, onHangup, openGateway } from '@latchkey/gateway-kit';
 import { systemClock } from '@latchkey/kernel';
 import { type Address, createRegistry, formatAddress, isLoopback, type Log, type Running } from '@latchkey/runtime';
 import { createAdmission } from './admit.ts';
@@ -6,7 +6,7 @@ import type { Config } from './config.ts';
 import { type Embedded, openEmbedded } from './embedded/embedded.ts';
 import { MAX_INGRESS_LINKS } from './embedded/ingress.ts';
 import { openFrontDoor } from './front-door/front-door.ts';
-import { type ListenerPlan, type Listeners, openListeners } from './listener.ts';
+import { type ListenerPlan, openListeners } from './listener.ts';
 
 /** CONNECT must arrive within: a device sends it at once, and a slow network delays it by seconds. */
 const CONNECT_DEADLINE_MS = 10_000;
@@ -31,10 +31,11 @@ export async function startMqttGateway(config: Config, log: Log, deadlines: Dead
   const admit = createAdmission({ ...gateway, clock: systemClock, log });
   const { upstream, ingress } = config;
   const shared = { admit, registry, connectMs, monotonic, log };
+  const frontDoor = upstream && openFrontDoor({ ...shared, upstream, upstreamMs: deadlines.upstreamMs });
   const doors: Embedded =
-    upstream === undefined
+    frontDoor === undefined
       ? openEmbedded({ ...shared, sessions, credential: ingress?.credential })
-      : { devices: openFrontDoor({ ...shared, upstream, upstreamMs: deadlines.upstreamMs }), ingress: undefined };
+      : { devices: frontDoor, ingress: undefined };
   const release = async () => {
     gateway.close();
     await doors.devices.close();
@@ -42,9 +43,15 @@ export async function startMqttGateway(config: Config, log: Log, deadlines: Dead
   try {
     const probed = await listenOn(gateway.probes, '--metrics', config.metrics);
     const plans = plansOf(config, doors, connections);
-    const identity = config.identity?.();
-    const listeners = await openListeners(plans, { identity, log });
-    const forget = onHangup(config, listeners, log);
+    const { identity } = config;
+    const listeners = await openListeners(plans, { identity: identity?.(), log });
+    const forget = onHangup(
+      {
+        'the TLS certificate': identity && (() => listeners.renew(identity())),
+        'the TLS of the way to the broker': upstream?.tls && frontDoor?.renew,
+      },
+      log,
+    );
     warnOfPlain(config, log);
     const open = plans.map(({ flag }, index) => [flag.slice(2), listeners.addresses[index]] as const);
     return {
@@ -117,18 +124,4 @@ function atMost(max: number): Pick<ConnectionLimits, 'enter'> {
       return leave;
     },
   };
-}
-
-/** SIGHUP is the customary word for "read your files again". The returned function takes the listener away. */
-function onHangup({ identity }: Config, listeners: Listeners, log: Log): () => void {
-  const renew = () => {
-    try {
-      if (identity !== undefined) listeners.renew(identity());
-      log.info({}, 'the TLS certificate was read again');
-    } catch (error) {
-      log.error({ err: error }, 'the TLS certificate stays as it was');
-    }
-  };
-  process.on('SIGHUP', renew);
-  return () => process.off('SIGHUP', renew);
 }

@@ -24,7 +24,7 @@ const OPTIONS = [
   ['--upstream <url>', 'a broker that takes the links of devices: mqtt://HOST:PORT or mqtts://HOST:PORT'],
   ['--upstream-username <name>', 'user name at that broker, the same for all devices; else the device id'],
   ['--upstream-password-file <file>', 'password at that broker; or LATCHKEY_UPSTREAM_PASSWORD holds it'],
-  ['--upstream-ca <file>', 'CAs that vouch for that broker, PEM'],
+  ['--upstream-ca <file>', 'CAs that vouch for that broker, PEM; SIGHUP has this and the next two read again'],
   ['--upstream-cert <file>', "the gateway's certificate for that broker, PEM"],
   ['--upstream-key <file>', 'its private key, PEM'],
 ] as const;
@@ -56,6 +56,7 @@ export function readUpstream(flags: UpstreamFlags, passwordText: string | undefi
   const { upstream, upstreamUsername: username } = flags;
   if (username !== undefined) requireField('--upstream-username', username);
   const tls = readTls(flags);
+  if (tls !== undefined) secureContextOf(tls);
   const password = readPassword(flags.upstreamPasswordFile, passwordText);
   if (upstream === undefined) {
     if (tls || password || username !== undefined)
@@ -70,7 +71,8 @@ export function readUpstream(flags: UpstreamFlags, passwordText: string | undefi
         'to it in clear: use mqtts://, or say --insecure-upstream if the network itself is closed',
     );
   }
-  return { address, tls: secure ? secureContextOf(tls ?? NO_FILES) : undefined, username, password };
+  const context = () => secureContextOf(readTls(flags) ?? NO_FILES);
+  return { address, tls: secure ? context : undefined, username, password };
 }
 
 function readTls({ upstreamCa, upstreamCert, upstreamKey }: UpstreamFlags): UpstreamTls | undefined {

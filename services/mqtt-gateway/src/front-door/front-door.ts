@@ -5,7 +5,7 @@ import { REASON } from '../embedded/reason.ts';
 import type { Door } from '../listener.ts';
 import { readConnect } from './connect-packet.ts';
 import { Relay } from './relay.ts';
-import { type Failure, type UpstreamConfig, upstreamOf } from './upstream.ts';
+import { type Failure, type Upstream, type UpstreamConfig, upstreamOf } from './upstream.ts';
 
 /** A broker answers in milliseconds, one that starts anew in seconds; devices give up after some ten. */
 const UPSTREAM_DEADLINE_MS = 5_000;
@@ -26,13 +26,16 @@ export type FrontDoorOptions = {
   readonly log: Log;
 };
 
+/** A door whose way to the broker may take its files of TLS anew. */
+export type FrontDoor = Door & Pick<Upstream, 'renew'>;
+
 /**
  * The door to a broker elsewhere: decides on CONNECT, sends it there under the gateway's login, and passes bytes from then
  * on (docs/adr/0018-front-door.md).
  */
-export function openFrontDoor(options: FrontDoorOptions): Door {
+export function openFrontDoor(options: FrontDoorOptions): FrontDoor {
   const { admit, connectMs, log } = options;
-  const greet = upstreamOf(options.upstream, options.upstreamMs ?? UPSTREAM_DEADLINE_MS);
+  const { greet, renew } = upstreamOf(options.upstream, options.upstreamMs ?? UPSTREAM_DEADLINE_MS);
   const failed = failureTeller(options);
 
   const serve = async (relay: Relay): Promise<void> => {
@@ -71,6 +74,7 @@ export function openFrontDoor(options: FrontDoorOptions): Door {
       };
     },
     close: () => Promise.resolve(),
+    renew,
   };
 }
 

@@ -214,7 +214,7 @@ async function running(
   const identity = { cert: Buffer.from(pairs.gateway.cert), key: Buffer.from(pairs.gateway.key) };
   const upstream: UpstreamConfig = {
     address: { host: '127.0.0.1', port },
-    tls: secure ? secureContextOf({ ca: Buffer.from(pairs.ca), identity }) : undefined,
+    tls: secure ? () => secureContextOf({ ca: Buffer.from(pairs.ca), identity }) : undefined,
     username: 'latchkey',
     password: new Secret(GATEWAY_PASSWORD),
   };

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect as connectTcp, createServer, type Socket } from 'node:net';
+import { createServer as createTlsServer, type TLSSocket } from 'node:tls';
 import { generate, type IConnectPacket, type Packet, parser } from 'mqtt-packet';
 import { login } from '../test-bench.ts';
 
@@ -112,4 +113,28 @@ export class RawUpstream {
   answer(bytes: Buffer): void {
     this.greet = ({ socket }) => void socket.once('data', () => socket.write(bytes));
   }
+}
+
+/** A broker behind mutual TLS that takes every link; what came to it, decrypted. */
+export async function startTlsBroker(pair: { readonly cert: string; readonly key: string }, trusted: string) {
+  const received: Buffer[] = [];
+  const sockets = new Set<Socket>();
+  const server = createTlsServer({ ...pair, ca: trusted, requestCert: true, rejectUnauthorized: true });
+  server.on('secureConnection', (socket: TLSSocket) => {
+    const wire = wireOf(socket);
+    socket.once('data', () => socket.write(ACCEPT[4]));
+    socket.once('close', () => received.push(wire.received()));
+  });
+  const closings: Promise<unknown>[] = [];
+  server.on('connection', (socket: Socket) => {
+    sockets.add(socket.on('error', () => undefined));
+    closings.push(once(socket, 'close'));
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const stop = () => {
+    server.close();
+    for (const socket of sockets) socket.destroy();
+  };
+  return { port: (server.address() as AddressInfo).port, received, closings, stop };
 }

@@ -1,13 +1,12 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { PassThrough } from 'node:stream';
-import { createServer as createTlsServer, type TLSSocket } from 'node:tls';
 import type { DeviceId } from '@latchkey/kernel';
 import { SettingsError } from '@latchkey/runtime';
 import { afterEach, beforeAll, expect, test } from 'vitest';
 import { type Authority, newAuthority, type Pair } from '../test-certificates.ts';
 import { type ConnectPacket, readConnect } from './connect-packet.ts';
-import { ACCEPT, connectBytes, firstPacket, wireOf } from './test-upstream.ts';
+import { ACCEPT, connectBytes, firstPacket, startTlsBroker, wireOf } from './test-upstream.ts';
 import { secureContextOf, type UpstreamConfig, upstreamOf } from './upstream.ts';
 
 const ends: (() => unknown)[] = [];
@@ -31,37 +30,22 @@ function connectPacket(): ConnectPacket {
   return reading.connect;
 }
 
-/** A broker behind mutual TLS that takes every link; what came to it, decrypted. */
 async function tlsBroker(pair: Pair, trusted: string) {
-  const received: Buffer[] = [];
-  const server = createTlsServer({ ...pair, ca: trusted, requestCert: true, rejectUnauthorized: true });
-  server.on('secureConnection', (socket: TLSSocket) => {
-    const wire = wireOf(socket);
-    socket.once('data', () => socket.write(ACCEPT[4]));
-    socket.once('close', () => received.push(wire.received()));
-    ends.push(() => socket.destroy());
-  });
-  const closings: Promise<unknown>[] = [];
-  server.on('connection', (socket: Socket) => {
-    socket.on('error', () => undefined);
-    closings.push(once(socket, 'close'));
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  ends.push(() => server.close());
-  return { port: (server.address() as AddressInfo).port, received, closings };
+  const broker = await startTlsBroker(pair, trusted);
+  ends.push(broker.stop);
+  return broker;
 }
 
 function config(port: number, more: Partial<UpstreamConfig> = {}): UpstreamConfig {
   const identity = { cert: Buffer.from(gateway.cert), key: Buffer.from(gateway.key) };
   const tls = secureContextOf({ ca: Buffer.from(authority.cert), identity });
-  return { address: { host: 'localhost', port }, tls, username: 'latchkey', password: undefined, ...more };
+  return { address: { host: 'localhost', port }, tls: () => tls, username: 'latchkey', password: undefined, ...more };
 }
 
 function greet(of: UpstreamConfig, deadlineMs = 3000) {
   const device = new PassThrough();
   ends.push(() => device.destroy());
-  return upstreamOf(of, deadlineMs)(connectPacket(), DEVICE, device);
+  return upstreamOf(of, deadlineMs).greet(connectPacket(), DEVICE, device);
 }
 
 test('with its certificate the gateway gets through, under its name and without a password', async () => {
@@ -91,10 +75,33 @@ test.each([
 test('a gateway without its certificate is not let in', async () => {
   const { port } = await tlsBroker(broker, authority.cert);
   const answer = await greet(
-    config(port, { tls: secureContextOf({ ca: Buffer.from(authority.cert), identity: undefined }) }),
+    config(port, { tls: () => secureContextOf({ ca: Buffer.from(authority.cert), identity: undefined }) }),
   );
   // In TLS 1.3 the client's side of the handshake is over before the server has judged it.
   expect(answer).toMatchObject({ failure: expect.stringMatching(/^(UNREACHABLE|NO_CONNACK)$/) });
+});
+
+test('files that were renewed count from then on, and ones that do not fit leave all as it was', async () => {
+  const { port } = await tlsBroker(broker, authority.cert);
+  const other = await newAuthority('Others');
+  let ca = Buffer.from(other.cert);
+  const identity = { cert: Buffer.from(gateway.cert), key: Buffer.from(gateway.key) };
+  const upstream = upstreamOf(config(port, { tls: () => secureContextOf({ ca, identity }) }), 3000);
+  const attempt = async () => {
+    const device = new PassThrough();
+    ends.push(() => device.destroy());
+    const answer = await upstream.greet(connectPacket(), DEVICE, device);
+    if ('socket' in answer) ends.push(() => answer.socket.destroy());
+    return 'failure' in answer ? answer.failure : 'GREETED';
+  };
+  expect(await attempt()).toBe('UNREACHABLE');
+  ca = Buffer.from(authority.cert);
+  expect(await attempt()).toBe('UNREACHABLE');
+  upstream.renew();
+  expect(await attempt()).toBe('GREETED');
+  ca = Buffer.from('no certificate');
+  expect(upstream.renew).toThrow(SettingsError);
+  expect(await attempt()).toBe('GREETED');
 });
 
 test('nobody there is "unreachable", with the error of the system', async () => {
@@ -121,7 +128,7 @@ test('a device that goes ends the attempt, however long the deadline', async () 
   ends.push(() => server.close());
   const device = new PassThrough();
   const { port } = server.address() as AddressInfo;
-  const answer = upstreamOf({ ...config(port), tls: undefined }, 60_000)(connectPacket(), DEVICE, device);
+  const answer = upstreamOf({ ...config(port), tls: undefined }, 60_000).greet(connectPacket(), DEVICE, device);
   const far = wireOf(await met.promise);
   device.destroy();
   await far.closed;
@@ -142,7 +149,11 @@ test('a user name for all, or the device id', async () => {
     ends.push(() => server.close());
     const { port } = server.address() as AddressInfo;
     const device = new PassThrough();
-    const answer = upstreamOf({ ...config(port), tls: undefined, username }, 3000)(connectPacket(), DEVICE, device);
+    const answer = upstreamOf({ ...config(port), tls: undefined, username }, 3000).greet(
+      connectPacket(),
+      DEVICE,
+      device,
+    );
     expect(firstPacket(await seen.promise)).toMatchObject({ clientId: 'd', username: shown });
     expect(firstPacket(await seen.promise)).not.toHaveProperty('password');
     device.destroy();

@@ -31,8 +31,8 @@ export type UpstreamTls = {
 /** Where the broker is, and who the gateway says it is. */
 export type UpstreamConfig = {
   readonly address: Address;
-  /** Undefined: plain TCP. */
-  readonly tls: SecureContext | undefined;
+  /** Reads the files of TLS, or throws a SettingsError. Undefined: plain TCP. */
+  readonly tls: (() => SecureContext) | undefined;
   /** The same for all devices; undefined: the device id. */
   readonly username: string | undefined;
   readonly password: Secret | undefined;
@@ -50,13 +50,24 @@ export type Failure = { readonly failure: UpstreamFailure; readonly code?: numbe
  */
 export type Greet = (connect: ConnectPacket, deviceId: DeviceId, device: Duplex) => Promise<Greeting | Failure>;
 
+/** The way to the broker. */
+export type Upstream = {
+  readonly greet: Greet;
+  /** Links from now on have what the files of TLS hold now. Throws a SettingsError, and then leaves it as it was. */
+  readonly renew: () => void;
+};
+
 /** How far a dialled link has come: TCP and TLS, CONNECT sent, or past its deadline. */
 type Stage = 'DIALLING' | 'ASKED' | 'LATE';
 
 /** Makes the way to the broker; `deadlineMs` runs from the dialling to CONNACK. */
-export function upstreamOf(config: UpstreamConfig, deadlineMs: number): Greet {
-  const dial = dialler(config);
-  return async (connect, deviceId, device) => {
+export function upstreamOf(config: UpstreamConfig, deadlineMs: number): Upstream {
+  let context = config.tls?.();
+  const dial = dialler(config, () => context);
+  const renew = () => {
+    context = config.tls?.();
+  };
+  const greet: Greet = async (connect, deviceId, device) => {
     let stage: Stage = 'DIALLING';
     let error: Error | undefined;
     const socket = dial(() => {
@@ -86,6 +97,7 @@ export function upstreamOf(config: UpstreamConfig, deadlineMs: number): Greet {
     abandon();
     return failure;
   };
+  return { greet, renew };
 }
 
 const FAILURES = { DIALLING: 'UNREACHABLE', ASKED: 'NO_CONNACK', LATE: 'DEADLINE' } as const;
@@ -102,13 +114,17 @@ function loginOf({ username, password }: UpstreamConfig, deviceId: DeviceId) {
 }
 
 /** Opens sockets to the broker; calls back when one is open, and with TLS not before the broker's certificate passed. */
-function dialler({ address, tls }: UpstreamConfig): (onOpen: () => void) => Socket {
+function dialler(
+  { address }: UpstreamConfig,
+  context: () => SecureContext | undefined,
+): (onOpen: () => void) => Socket {
   const { host, port } = address;
   return (onOpen) => {
+    const secureContext = context();
     const socket =
-      tls === undefined
+      secureContext === undefined
         ? connectTcp({ host, port }, onOpen)
-        : connectTls({ host, port, secureContext: tls, ...(isIP(host) === 0 && { servername: host }) }, onOpen);
+        : connectTls({ host, port, secureContext, ...(isIP(host) === 0 && { servername: host }) }, onOpen);
     socket.setNoDelay(true);
     return socket.setKeepAlive(true, IDLE_BEFORE_PROBE_MS);
   };
