@@ -1,14 +1,17 @@
+import { writeFile } from 'node:fs/promises';
+import { connectAsync, type MqttClient } from 'mqtt';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { type Broker, startBroker } from './broker.ts';
+import { curl } from './curl.ts';
+import { httpsLogin, login } from './digest.ts';
+import { mosquitto } from './mosquitto.ts';
+import { register } from './operator.ts';
 import { newPlace, type Place } from './place.ts';
-import { type Program, start } from './program.ts';
 import { ROAD } from './road.ts';
-import { type System, startAuth, systemOf } from './system.ts';
+import { caFile, type Launched, launch } from './system.ts';
 
 // Each step starts a process, slowly so on a busy machine.
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
-
-const FREE = '127.0.0.1:0';
 
 /** What the road asks of a gateway's plain listener; the broker behind it is a real one. */
 const PIECES = [
@@ -25,24 +28,43 @@ const PIECES = [
 
 let place: Place;
 let broker: Broker;
-let auth: Program;
-let gateway: Program;
-let system: System;
+let system: Launched;
+let application: MqttClient;
+const arrived: string[] = [];
 
 beforeAll(async () => {
   place = await newPlace();
   broker = await startBroker();
-  auth = await startAuth(place, 0);
-  const upstream = ['--upstream', `mqtt://127.0.0.1:${broker.port}`];
-  const listeners = ['--mqtt', FREE, '--metrics', FREE];
-  const grpc = auth.ready['grpc'] ?? '';
-  gateway = await start('services/mqtt-gateway/src/main.ts', ['--auth', grpc, ...listeners, ...upstream]);
-  system = systemOf(place, auth, gateway);
+  const url = `mqtt://127.0.0.1:${broker.port}`;
+  const credential = `${place.dataDir}.credential`;
+  await writeFile(credential, 'reports:any-password\n', { mode: 0o600 });
+  system = await launch(place, '--upstream', url, '--upstream-credential', credential);
+  application = await connectAsync(url);
+  application.on('message', (topic, payload) => arrived.push(`${topic} ${payload}`));
+  await application.subscribeAsync('$oc/devices/+/sys/#', { qos: 1 });
 });
 afterAll(async () => {
-  expect([await gateway.end(), await auth.end()]).toEqual([0, 0]);
+  await application.endAsync();
+  expect(await system.stop()).toBe(0);
   await broker.stop();
   await place.remove();
+});
+
+test('what devices send by MQTT and by HTTPS reaches an application at the broker, and there is no ingress', async () => {
+  expect(system.launcher.ready).toMatchObject({ upstream: `mqtt://127.0.0.1:${broker.port}` });
+  expect(system.launcher.ready).not.toHaveProperty('ingress');
+  await register(system, 'reporter', 'first-secret');
+  const tls = { ca: caFile(system) };
+  expect(await mosquitto(system.mqtts, login('reporter', 'first-secret'), { tls })).toBe(0);
+  const ask = { port: system.https, ...tls };
+  const body = JSON.stringify(httpsLogin('reporter', 'first-secret'));
+  const { access_token: token } = (await curl({ ...ask, path: '/v5/device-auth', body })).body as {
+    access_token: string;
+  };
+  const path = '/v5/devices/reporter/sys/messages/up';
+  expect(await curl({ ...ask, path, body: 'by HTTPS', token })).toMatchObject({ status: 200 });
+  const topic = '$oc/devices/reporter/sys/messages/up';
+  await vi.waitFor(() => expect(arrived).toEqual([`${topic} hello`, `${topic} by HTTPS`]), 10_000);
 });
 
 test('every piece is one of the road', () => {

@@ -25,31 +25,18 @@ export type Launched = System & { readonly launcher: Program; readonly stop: () 
 export const LAUNCHER = 'tools/start/src/main.ts';
 
 const FREE = '127.0.0.1:0';
-const FREE_PORTS = [
-  '--grpc',
-  FREE,
-  '--admin',
-  FREE,
-  '--mqtt',
-  FREE,
-  '--mqtts',
-  FREE,
-  '--ingress',
-  FREE,
-  '--https',
-  FREE,
-  '--coaps',
-  FREE,
-];
+const FREE_PORTS = ['grpc', 'admin', 'mqtt', 'mqtts', 'https', 'coaps'].flatMap((name) => [`--${name}`, FREE]);
 
 /** What the launcher is told to start on this place on free ports; later options win. */
 export function launcherArgs(place: Place, ...more: readonly string[]): string[] {
-  return ['--json', '--data-dir', place.dataDir, ...FREE_PORTS, ...place.storeArgs, ...more];
+  // Before a broker elsewhere there is none.
+  const ingress = more.includes('--upstream') ? [] : ['--ingress', FREE];
+  return ['--json', '--data-dir', place.dataDir, ...FREE_PORTS, ...ingress, ...place.storeArgs, ...more];
 }
 
 /** Starts everything through the launcher and waits until it listens. */
-export async function launch(place: Place): Promise<Launched> {
-  return asSystem(await start(LAUNCHER, launcherArgs(place)));
+export async function launch(place: Place, ...more: readonly string[]): Promise<Launched> {
+  return asSystem(await start(LAUNCHER, launcherArgs(place, ...more)));
 }
 
 /** Starts the launcher where it may fail. */

@@ -11,14 +11,16 @@ export type Endpoints = {
   readonly mqtt: string;
   /** `host:port` of MQTT over TLS. */
   readonly mqtts: string;
-  /** `host:port` of MQTT for applications and other gateways. */
-  readonly ingress: string;
-  /** URL of HTTPS. */
-  readonly https: string;
-  /** URL of CoAP over DTLS. */
-  readonly coaps: string;
-  /** Path of the file that holds what applications log in with, `USER:PASSWORD`. */
-  readonly ingressCredential: string;
+  /** `host:port` of MQTT for applications and other gateways; absent with a broker elsewhere. */
+  readonly ingress?: string;
+  /** URL of the broker that takes the links of devices, when it is not the one in the MQTT gateway. */
+  readonly upstream?: string;
+  /** URL of HTTPS, if it is served. */
+  readonly https?: string;
+  /** URL of CoAP over DTLS, if it is served. */
+  readonly coaps?: string;
+  /** Path of the file that holds what applications log in with at the ingress, `USER:PASSWORD`. */
+  readonly ingressCredential?: string;
   /** Path of the file that holds the operator's token. */
   readonly token: string;
   /** Path of the data directory; the CA certificate to trust `mqtts`, `https` and `coaps` by is `tls/ca.pem` in it. */

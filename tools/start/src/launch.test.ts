@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { launch } from './launch.ts';
 import { createLog } from './log.ts';
+import type { Upstream } from './settings.ts';
 
 // Each starts processes of Node, slowly so on a busy machine.
 vi.setConfig({ testTimeout: 30_000, hookTimeout: 30_000 });
@@ -60,6 +61,7 @@ async function run(options: {
   mqtt?: string;
   https?: string;
   json?: boolean;
+  upstream?: Upstream;
   onPrint?: () => void;
 }): Promise<number> {
   const scripts = {
@@ -82,6 +84,7 @@ async function run(options: {
         httpsArgs: ['--https', 'H'],
         coapArgs: ['--coaps', 'C'],
         commonArgs: ['--log-level', 'debug'],
+        upstream: options.upstream,
       },
     },
     {
@@ -121,6 +124,27 @@ test('with --json one line tells what listens, and the path of the token, not th
       ingressCredential: join(dir, 'data/ingress.credential'),
     },
   });
+});
+
+test('before a broker elsewhere there is no ingress, and reports go there or are not served', async () => {
+  const reportArgs = ['--upstream', 'mqtts://b', '--upstream-credential', 'line'];
+  expect(await run({ json: true, upstream: { url: 'mqtts://b', reportArgs } })).toBe(0);
+  const all = `--auth 127.0.0.1:7001 .* --metrics 127.0.0.1:0`;
+  expect(log).toMatch(new RegExp(` mqtt  info  --mqtt M ${all}\n`));
+  expect(log).toMatch(new RegExp(` https info  --https H --upstream mqtts://b --upstream-credential line ${all}\n`));
+  expect(log).toMatch(new RegExp(` coap  info  --coaps C --upstream mqtts://b --upstream-credential line ${all}\n`));
+  const { ingress, ...rest } = JSON.parse(printed);
+  expect([ingress, rest.upstream, rest.https]).toEqual([undefined, 'mqtts://b', 'https://127.0.0.1:7006']);
+  await expect(stat(join(dir, 'data/ingress.credential'))).rejects.toThrow('ENOENT');
+});
+
+test('before a broker elsewhere that takes no reports devices come by MQTT alone', async () => {
+  expect(await run({ json: true, upstream: { url: 'mqtt://b', reportArgs: undefined } })).toBe(0);
+  expect(JSON.parse(printed)).toEqual({
+    ...{ event: 'ready', grpc: '127.0.0.1:7001', admin: 'http://127.0.0.1:7002', token: '/t/operator.token' },
+    ...{ mqtt: '127.0.0.1:7003', mqtts: '127.0.0.1:7004', upstream: 'mqtt://b', dataDir: join(dir, 'data') },
+  });
+  expect(log).not.toMatch(/ (https|coap) /);
 });
 
 test('nothing is printed before devices get in', async () => {

@@ -63,31 +63,53 @@ async function bringUp(settings: Settings, outside: Outside, fleet: Fleet): Prom
     fields: ['grpc', 'admin', 'token'],
   });
   if (auth === undefined) return undefined;
-  const credential = await ingressCredential(dataDir);
   const gatewayArgs = ['--auth', auth.grpc, '--tls-cert', tls.certificate, '--tls-key', tls.key, ...commonArgs];
-  const mqtt = await startGateway(fleet, {
-    name: 'mqtt',
-    script: outside.scripts.mqtt,
-    args: [...settings.mqttArgs, '--ingress-credential', credential, ...gatewayArgs],
-    fields: ['mqtt', 'mqtts', 'ingress'],
-  });
+  const mqtt = await startMqtt({ settings, outside, fleet, gatewayArgs });
   if (mqtt === undefined) return undefined;
-  const upstream = ['--upstream', `mqtt://${reachable(mqtt.ingress)}`, '--upstream-credential', credential];
+  const { reportArgs, ...listeners } = mqtt;
+  if (reportArgs === undefined) return { ...auth, ...listeners, dataDir };
+  const reporting = [...reportArgs, ...gatewayArgs];
   const https = await startGateway(fleet, {
     name: 'https',
     script: outside.scripts.https,
-    args: [...settings.httpsArgs, ...upstream, ...gatewayArgs],
+    args: [...settings.httpsArgs, ...reporting],
     fields: ['https'],
   });
   if (https === undefined) return undefined;
   const coap = await startGateway(fleet, {
     name: 'coap',
     script: outside.scripts.coap,
-    args: [...settings.coapArgs, ...upstream, ...gatewayArgs],
+    args: [...settings.coapArgs, ...reporting],
     fields: ['coaps'],
   });
   if (coap === undefined) return undefined;
-  return { ...auth, ...mqtt, ...https, ...coap, ingressCredential: credential, dataDir };
+  return { ...auth, ...listeners, ...https, ...coap, dataDir };
+}
+
+/** What the MQTT gateway needs. */
+type Launching = {
+  readonly settings: Settings;
+  readonly outside: Outside;
+  readonly fleet: Fleet;
+  readonly gatewayArgs: readonly string[];
+};
+
+/** Starts the MQTT gateway with its own broker, or before another one; and tells how others reach that broker, if they can. */
+async function startMqtt({ settings, outside, fleet, gatewayArgs }: Launching) {
+  const { dataDir, upstream, mqttArgs } = settings;
+  const service = { name: 'mqtt', script: outside.scripts.mqtt };
+  if (upstream !== undefined) {
+    const { url, reportArgs } = upstream;
+    const args = [...mqttArgs, ...gatewayArgs];
+    const mqtt = await startGateway(fleet, { ...service, args, fields: ['mqtt', 'mqtts'] });
+    return mqtt && { ...mqtt, upstream: url, reportArgs };
+  }
+  const credential = await ingressCredential(dataDir);
+  const args = [...mqttArgs, '--ingress-credential', credential, ...gatewayArgs];
+  const mqtt = await startGateway(fleet, { ...service, args, fields: ['mqtt', 'mqtts', 'ingress'] });
+  if (mqtt === undefined) return undefined;
+  const reportArgs = ['--upstream', `mqtt://${reachable(mqtt.ingress)}`, '--upstream-credential', credential];
+  return { ...mqtt, ingressCredential: credential, reportArgs };
 }
 
 /** Starts a gateway and waits until devices get in. */

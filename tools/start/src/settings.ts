@@ -22,11 +22,21 @@ export type Settings = {
   readonly httpsArgs: readonly string[];
   /** The same for the CoAP gateway. */
   readonly coapArgs: readonly string[];
+  /** The broker that takes the links of devices; undefined: the one in the MQTT gateway. */
+  readonly upstream: Upstream | undefined;
   /** One JSON line instead of the welcome, logs as they are. */
   readonly json: boolean;
 };
 
-type Options = {
+/** A broker that the operator runs. */
+export type Upstream = {
+  /** Its URL, which holds no password. */
+  readonly url: string;
+  /** How the gateways for HTTPS and CoAP reach it, as arguments; undefined: they are not started. */
+  readonly reportArgs: readonly string[] | undefined;
+};
+
+type Options = UpstreamOptions & {
   readonly dataDir: string;
   readonly store?: string;
   readonly workers?: string;
@@ -41,6 +51,34 @@ type Options = {
   readonly json?: true;
   readonly logLevel: string;
 };
+
+type UpstreamOptions = {
+  readonly upstream?: string;
+  readonly upstreamUsername?: string;
+  readonly upstreamPasswordFile?: string;
+  readonly upstreamCa?: string;
+  readonly upstreamCert?: string;
+  readonly upstreamKey?: string;
+  readonly upstreamCredential?: string;
+  readonly insecureUpstream?: true;
+};
+
+/** As the MQTT gateway has them; the last but one is for the gateways for HTTPS and CoAP. */
+const UPSTREAM_OPTIONS = [
+  [
+    '--upstream <url>',
+    'a broker that takes the links of devices, in place of the one in the MQTT gateway: mqtt(s)://HOST:PORT',
+  ],
+  ['--upstream-username <name>', 'user name of the links of devices there; else the device id'],
+  ['--upstream-password-file <file>', 'their password there; or LATCHKEY_UPSTREAM_PASSWORD holds it'],
+  ['--upstream-ca <file>', 'CAs that vouch for that broker, PEM'],
+  ['--upstream-cert <file>', "the MQTT gateway's certificate for that broker, PEM"],
+  ['--upstream-key <file>', 'its private key, PEM'],
+  [
+    '--upstream-credential <file>',
+    'one line USER:PASSWORD for reports over HTTPS and CoAP, which are not served without it',
+  ],
+] as const;
 
 /** Reads the command line. Ends the process after --help (code 0) and on a wrong option (code 2). */
 export function readSettings(argv: readonly string[]): Settings {
@@ -65,12 +103,24 @@ export function readSettings(argv: readonly string[]): Settings {
     )
     .addOption(addressOption('--https <address>', 'listener for HTTPS', '127.0.0.1:8943'))
     .addOption(addressOption('--coaps <address>', 'UDP listener for CoAP over DTLS', '127.0.0.1:5684'))
+    .option('--insecure-upstream', 'allow plain MQTT to a broker on another machine')
     .option('--insecure-listen', 'let listeners without authenticated callers be reached from other machines')
     .option('--json', 'print one JSON line when everything listens, and logs as JSON lines')
     .addHelpText('after', '\nExit codes: 0 stopped as asked, 1 a service failed, 2 wrong settings.')
     .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : 2))
     .allowExcessArguments(false);
-  return toSettings(command.parse([...argv]).opts<Options>());
+  // Named by the environment they would reach the services anyway, but not this program's own decisions.
+  for (const [flags, description] of UPSTREAM_OPTIONS) {
+    const option = new Option(flags, description);
+    command.addOption(option.env(`LATCHKEY_${option.name().toUpperCase().replaceAll('-', '_')}`));
+  }
+  const options = command.parse([...argv]).opts<Options>();
+  const ingressGiven = command.getOptionValueSource('ingress') !== 'default';
+  if (options.upstream !== undefined && ingressGiven)
+    command.error(
+      'error: --ingress is for the broker in the MQTT gateway: with --upstream applications have another one',
+    );
+  return toSettings(options);
 }
 
 function toSettings(options: Options): Settings {
@@ -84,10 +134,29 @@ function toSettings(options: Options): Settings {
     ],
     mqttArgs: [
       ...['--mqtt', formatAddress(options.mqtt), '--mqtts', formatAddress(options.mqtts)],
-      ...['--ingress', formatAddress(options.ingress)],
+      ...(options.upstream === undefined ? ['--ingress', formatAddress(options.ingress)] : []),
+      ...given('--upstream', options.upstream),
+      ...given('--upstream-username', options.upstreamUsername),
+      ...given('--upstream-password-file', options.upstreamPasswordFile),
+      ...given('--upstream-ca', options.upstreamCa),
+      ...given('--upstream-cert', options.upstreamCert),
+      ...given('--upstream-key', options.upstreamKey),
+      ...(options.insecureUpstream ? ['--insecure-upstream'] : []),
     ],
     httpsArgs: ['--https', formatAddress(options.https)],
     coapArgs: ['--coaps', formatAddress(options.coaps)],
+    upstream: upstreamOf(options),
     json: options.json === true,
   };
+}
+
+function upstreamOf({ upstream: url, upstreamCredential, upstreamCa }: Options): Upstream | undefined {
+  if (url === undefined) return undefined;
+  const credential = given('--upstream-credential', upstreamCredential);
+  const reportArgs = ['--upstream', url, ...credential, ...given('--upstream-ca', upstreamCa)];
+  return { url, reportArgs: upstreamCredential === undefined ? undefined : reportArgs };
+}
+
+function given(flag: string, value: string | undefined): readonly string[] {
+  return value === undefined ? [] : [flag, value];
 }

@@ -58,3 +58,15 @@ test('the welcome tells every address, the path of the token, and both lines', (
   for (const value of [...Object.values(endpoints), '/d/tls/ca.pem']) expect(text).toContain(value);
   expect(text).toContain(`\n  ${createLine('/d', false)}\n  ${connectLine({ host: '127.0.0.1', port: 3 })}\n`);
 });
+
+test('the welcome tells of a broker elsewhere, and of what is not served', () => {
+  const endpoints = {
+    ...{ grpc: '127.0.0.1:1', admin: 'http://127.0.0.1:2', mqtt: '127.0.0.1:3', mqtts: '127.0.0.1:4' },
+    ...{ upstream: 'mqtts://b:1', token: '/d/operator.token', dataDir: '/d' },
+  };
+  const text = welcome(endpoints, false);
+  expect(text).toContain('\n  broker    mqtts://b:1, which takes the links of devices\n  not served: HTTPS and CoAP');
+  expect(text).not.toMatch(/ingress|undefined|HTTPS {5}/);
+  const all = { ...endpoints, https: 'https://127.0.0.1:6', coaps: 'coaps://127.0.0.1:7' };
+  expect(welcome(all, false)).not.toContain('not served');
+});

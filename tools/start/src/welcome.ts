@@ -19,16 +19,13 @@ export function reachable(listener: string): string {
 
 /** What an operator reads when everything listens: the addresses, and two lines to copy into a shell. */
 export function welcome(endpoints: Endpoints, isDefaultDir: boolean): string {
-  const { grpc, admin, mqtt, mqtts, https, coaps, ingress, ingressCredential, token, dataDir } = endpoints;
+  const { grpc, admin, mqtt, mqtts, token, dataDir } = endpoints;
   return `
 Latchkey runs.
 
   MQTT      ${mqtt}
   MQTTS     ${mqtts}, for clients that trust ${join(dataDir, 'tls/ca.pem')}
-  HTTPS     ${https}, the same
-  CoAPS     ${coaps}, the same; or with the device's primary secret alone
-  ingress   ${ingress}, MQTT for applications, which log in with ${ingressCredential}
-  gRPC      ${grpc}, for gateways
+${elsewhere(endpoints)}  gRPC      ${grpc}, for gateways
   admin     ${admin}, for operators
   token     ${token}
   data      ${dataDir}
@@ -41,6 +38,18 @@ Register a device, then connect it:
 Ctrl-C stops it.
 
 `;
+}
+
+/** What is there with one kind of broker, or not with the other. */
+function elsewhere({ https, coaps, ingress, ingressCredential, upstream }: Endpoints): string {
+  const lines = [
+    https && `HTTPS     ${https}, the same`,
+    coaps && `CoAPS     ${coaps}, the same; or with the device's primary secret alone`,
+    ingress && `ingress   ${ingress}, MQTT for applications, which log in with ${ingressCredential}`,
+    upstream && `broker    ${upstream}, which takes the links of devices`,
+    https === undefined && 'not served: HTTPS and CoAP, for want of --upstream-credential',
+  ];
+  return lines.map((line) => (line ? `  ${line}\n` : '')).join('');
 }
 
 /** Registers the demonstration device: one line for sh. The tool finds server and token in the data directory. */
