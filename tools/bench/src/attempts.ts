@@ -14,12 +14,12 @@ import { seededUniform, zipfIndexes } from './zipf.ts';
 const ATTEMPTS_PER_DEVICE = 4;
 const SEED = 2;
 
-/** A device's right proof, as a gateway asks about it. */
-export function attemptOf(index: number, timestamp: string): AuthenticateRequest {
+/** A device's proof, as a gateway asks about it: its own, or that of another device. */
+export function attemptOf(index: number, timestamp: string, prover = index): AuthenticateRequest {
   return create(AuthenticateRequestSchema, {
     deviceId: deviceIdOf(index),
     protocol: Protocol.MQTT,
-    proof: { kind: { case: 'digest', value: proofOf(index, timestamp) } },
+    proof: { kind: { case: 'digest', value: proofOf(prover, timestamp) } },
     source: '192.0.2.1',
   });
 }

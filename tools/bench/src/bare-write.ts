@@ -1,8 +1,8 @@
 import { systemRandom } from '@latchkey/kernel';
 import { generateKeyLine, packState, parseKeyring } from '@latchkey/store';
-import { createClient, type RedisArgument } from 'redis';
 import { deviceIdOf, secretOf } from './devices.ts';
 import { newState } from './record-source.ts';
+import { connectRedis, type RedisArgument } from './redis-client.ts';
 
 const DEVICES = 1_000;
 const NONCE_BYTES = 9;
@@ -19,21 +19,19 @@ export type BareWriter = {
 
 /** A writer on a Redis that a replica has given the function. */
 export async function bareWriter(url: string): Promise<BareWriter> {
-  const client = createClient({ url });
-  client.on('error', () => undefined); // the call that it belongs to rejects
-  await client.connect();
+  const client = await connectRedis(url, { lean: false });
   const commands = Array.from({ length: DEVICES }, (_, index) => commandOf(index));
   const revisions = new Array<string>(DEVICES).fill('0');
   let turn = 0;
   return {
     write: async () => {
       const index = turn++ % DEVICES;
-      const reply = await client.sendCommand(commands[index]?.(revisions[index] ?? '0') ?? []);
-      const [outcome, revision] = reply as unknown as readonly [string, string];
+      const reply = await client.call(commands[index]?.(revisions[index] ?? '0') ?? []);
+      const [outcome, revision] = reply as readonly [string, string];
       if (outcome !== 'W') throw new Error(`the bare write was answered ${outcome}`);
       revisions[index] = revision;
     },
-    close: () => client.destroy(),
+    close: client.close,
   };
 }
 

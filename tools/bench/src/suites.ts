@@ -1,6 +1,8 @@
+import { coldSuite } from './cold.ts';
 import { mqttSuite } from './mqtt.ts';
 import type { Suite } from './plan.ts';
 import { resetSuite } from './reset.ts';
+import { stormSuite } from './storm.ts';
 import { streamSuite } from './stream.ts';
 import { unarySuite } from './unary.ts';
 import { verifySuite } from './verify.ts';
@@ -29,6 +31,15 @@ export const SUITES: Readonly<Record<string, Entry>> = {
     question:
       'How many decisions does a server give by AuthenticateStream, as gateways ask, out of a second of its own CPU time, against an empty unary handler?',
     run: streamSuite,
+  },
+  cold: {
+    question:
+      'How many decisions are there in a second with nothing cached, over a real Redis, against plain GETs of the same records?',
+    run: coldSuite,
+  },
+  storm: {
+    question: 'What happens when all devices reconnect in the same moment and nothing is cached?',
+    run: stormSuite,
   },
   reset: {
     question:

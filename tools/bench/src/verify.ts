@@ -3,9 +3,10 @@ import { DEFAULT_SETTINGS } from '@latchkey/credential';
 import { systemClock, systemRandom } from '@latchkey/kernel';
 import { type Question, Verifier } from '@latchkey/verifier';
 import { LRUCache } from 'lru-cache';
-import { deviceIdOf, proofOf, secretOf, timestampOf } from './devices.ts';
+import { deviceIdOf, secretOf, timestampOf } from './devices.ts';
 import { alternate, cpuNs, figureOf, type Round, ratioOf } from './measure.ts';
 import { type Suite, sizeOf } from './plan.ts';
+import { questionOf } from './questions.ts';
 import { recordSource } from './record-source.ts';
 import { seededUniform, zipfIndexes } from './zipf.ts';
 
@@ -56,11 +57,6 @@ function prepare(count: number, devices: number, timestamp: string): readonly Pr
     const question = questionOf(index, timestamp);
     return { question, password: Buffer.from(question.proof.password, 'latin1') };
   });
-}
-
-function questionOf(index: number, timestamp: string) {
-  const proof = { kind: 'DIGEST', ...proofOf(index, timestamp) } as const;
-  return { deviceId: deviceIdOf(index), protocol: 'MQTT', proof } as const;
 }
 
 async function warmVerifier(devices: number, timestamp: string): Promise<Verifier> {

@@ -42,5 +42,5 @@ export const ONLY_IN: Readonly<Record<string, readonly string[]>> = {
     'tools/chaos/',
     'tools/e2e/',
   ],
-  redis: ['libs/store-redis/', 'tools/bench/src/bare-write.ts'],
+  redis: ['libs/store-redis/', 'tools/bench/src/redis-client.ts'],
 };

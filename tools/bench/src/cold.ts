@@ -1,0 +1,139 @@
+import { DEFAULT_SETTINGS } from '@latchkey/credential';
+import { systemClock, systemRandom } from '@latchkey/kernel';
+import { generateKeyLine, HEADER_BYTES, parseKeyring, type Store } from '@latchkey/store';
+import { Verifier } from '@latchkey/verifier';
+import { deviceIdOf, timestampOf } from './devices.ts';
+import { growFleets } from './fleet-records.ts';
+import { keyOf, type RedisFleet, startRedisFleet } from './fleet-redis.ts';
+import { cpuUs, type Figure, type Findings, figureOf, perSecond, type Round, ratioOf } from './measure.ts';
+import { forEach } from './operator.ts';
+import { type Suite, sizeOf } from './plan.ts';
+import { checkAnswer, type Trial, trialsOf } from './questions.ts';
+import { redisBenchmark } from './redis-benchmark.ts';
+import { connectRedis, type RedisClient } from './redis-client.ts';
+
+/** The windows of a round, one for each side, must fit into the fleet: no side reads what another one has just read. */
+const SIZES = {
+  full: { devices: 400_000, perRound: 100_000, rounds: 9 },
+  quick: { devices: 100_000, perRound: 25_000, rounds: 5 },
+};
+const AIM = { bound: 'at_least', value: 1 } as const;
+
+/** Questions, or GETs, under way at a time: devices that connect at once at one gateway. */
+const IN_FLIGHT = 256;
+
+/** The auth service's own, by default. */
+const FAILURES = { burst: 20, intervalMs: 5_000 };
+
+const NO_BENCHMARK = "redis-benchmark is not there: install Debian's redis-tools";
+
+/** One round of one side, and what it cost Redis. */
+type RedisRound = Round & { readonly redisCpuUs: number };
+
+/** One round of all sides. */
+type Turn = { readonly get: RedisRound; readonly lean: RedisRound; readonly cold: RedisRound };
+
+/**
+ * Decisions with nothing cached, over a real Redis, against GETs of the same records by node-redis in this same process:
+ * so many a second, and by CPU time. The ratio is of node-redis as it comes; beside it stands one that is set as the store's
+ * own connections are, without a deadline of its own for each command. Of a decision all is counted that the auth service
+ * does: the record is read, opened and unpacked, the proof verified, and the last use told to Redis.
+ */
+export const coldSuite: Suite = async (plan) => {
+  const { devices, perRound, rounds } = sizeOf(plan, SIZES);
+  plan.say(`cold: ${devices} devices, ${rounds} rounds of ${perRound}`);
+  const keyring = parseKeyring(generateKeyLine('bench', systemRandom));
+  const fleet = await startRedisFleet(plan.processes, keyring);
+  await growFleets({ from: 0, to: devices }, keyring, [fleet]);
+  await fleet.persist();
+  const store = await fleet.open();
+  const clients = { get: await connectRedis(fleet.url, { lean: false }), lean: await connectRedis(fleet.url) };
+  const next = windowsOf(devices, perRound);
+  const timestamp = timestampOf(systemClock.now());
+  const turns: Turn[] = [];
+  for (let round = 0; round <= rounds; round++) {
+    const turn = {
+      get: await withRedisCpu(fleet, () => getRound(clients.get, next())),
+      lean: await withRedisCpu(fleet, () => getRound(clients.lean, next())),
+      cold: await withRedisCpu(fleet, () => decisionRound(store, trialsOf(next(), timestamp))),
+    };
+    if (round > 0) turns.push(turn); // the first one compiles the code
+    plan.say(`cold: GET ${cpuUs(turn.get).toFixed(1)} us, decision ${cpuUs(turn.cold).toFixed(1)} us`);
+  }
+  const benchmark = await redisBenchmark(fleet.url, {
+    requests: perRound,
+    inFlight: IN_FLIGHT,
+    key: keyOf(deviceIdOf(0)),
+  });
+  for (const client of Object.values(clients)) client.close();
+  await store.close();
+  return findingsOf(turns, benchmark);
+};
+
+/** Indexes of the next window of the fleet, around and around. */
+function windowsOf(devices: number, size: number): () => readonly number[] {
+  let first = 0;
+  return () => {
+    first = (first + size) % devices;
+    return Array.from({ length: size }, (_, offset) => (first + offset) % devices);
+  };
+}
+
+async function withRedisCpu({ client }: RedisFleet, act: () => Promise<Round>): Promise<RedisRound> {
+  const before = await client.cpuUs();
+  const round = await act();
+  return { ...round, redisCpuUs: (await client.cpuUs()) - before };
+}
+
+function getRound(client: RedisClient, indexes: readonly number[]): Promise<Round> {
+  const keys = indexes.map((index) => keyOf(deviceIdOf(index)));
+  return measured(keys, async (key) => {
+    const record = await client.get(key);
+    if (record === null || record.length <= HEADER_BYTES) throw new Error(`${key} is no record`);
+  });
+}
+
+async function decisionRound(store: Store, trials: readonly Trial[]): Promise<Round> {
+  const verifier = new Verifier({
+    ...{ store, clock: systemClock, random: systemRandom, settings: DEFAULT_SETTINGS, failures: FAILURES },
+    maxRecords: trials.length,
+  });
+  await verifier.start();
+  const round = await measured(trials, async (trial) =>
+    checkAnswer(trial, await verifier.authenticate(trial.question)),
+  );
+  const { hits, misses } = verifier.stats;
+  await verifier.close();
+  if (hits > 0 || misses !== trials.length) throw new Error(`${hits} of ${trials.length} records were cached`);
+  return round;
+}
+
+async function measured<T>(items: readonly T[], act: (item: T) => Promise<void>): Promise<Round> {
+  const [before, begunMs] = [process.cpuUsage(), performance.now()];
+  await forEach(items.length, (index) => act(items[index] as T), IN_FLIGHT);
+  const [wallMs, { user, system }] = [performance.now() - begunMs, process.cpuUsage(before)];
+  return { operations: items.length, cpuUs: user + system, wallMs };
+}
+
+function findingsOf(turns: readonly Turn[], benchmark: number | undefined): Findings {
+  const figure = (of: (turn: Turn) => number): Figure => figureOf(turns.map(of));
+  const over = (side: 'get' | 'lean') => (turn: Turn) => perSecond(turn.cold) / perSecond(turn[side]);
+  const redisUs = ({ redisCpuUs, operations }: RedisRound) => redisCpuUs / operations;
+  return {
+    ratios: { cold_over_redis_get: ratioOf(turns.map(over('get')), AIM) },
+    rates: {
+      cold_over_redis_get_by_cpu: figure(({ get, cold }) => cpuUs(get) / cpuUs(cold)),
+      cold_over_lean_redis_get: figure(over('lean')),
+      cold_decisions_per_s: figure(({ cold }) => perSecond(cold)),
+      cold_cpu_us_per_decision: figure(({ cold }) => cpuUs(cold)),
+      cold_redis_cpu_us_per_decision: figure(({ cold }) => redisUs(cold)),
+      redis_get_per_s: figure(({ get }) => perSecond(get)),
+      redis_get_cpu_us: figure(({ get }) => cpuUs(get)),
+      redis_get_redis_cpu_us: figure(({ get }) => redisUs(get)),
+      lean_redis_get_per_s: figure(({ lean }) => perSecond(lean)),
+      lean_redis_get_cpu_us: figure(({ lean }) => cpuUs(lean)),
+      ...(benchmark === undefined ? {} : { redis_benchmark_get_per_s: figureOf([benchmark]) }),
+    },
+    absent: benchmark === undefined ? { redis_benchmark_get_per_s: NO_BENCHMARK } : {},
+  };
+}

@@ -1,0 +1,32 @@
+import type { Answer, Question } from '@latchkey/verifier';
+import { deviceIdOf, proofOf } from './devices.ts';
+
+/** Of so many questions one has a wrong proof, which must be denied. */
+const WRONG_EVERY = 100;
+
+/** What a device asks by MQTT, and whether it is to be let in. */
+export type Trial = { readonly question: Question; readonly right: boolean };
+
+/** The device's question with its right proof. */
+export function questionOf(index: number, timestamp: string) {
+  const proof = { kind: 'DIGEST', ...proofOf(index, timestamp) } as const;
+  return { deviceId: deviceIdOf(index), protocol: 'MQTT', proof } as const;
+}
+
+/** Questions of these devices; each hundredth shows another device's proof. */
+export function trialsOf(indexes: Iterable<number>, timestamp: string): readonly Trial[] {
+  return Array.from(indexes, (index, at) => {
+    const right = at % WRONG_EVERY !== 0;
+    const { proof } = questionOf(right ? index : index + 1, timestamp);
+    return { question: { ...questionOf(index, timestamp), proof, source: '192.0.2.1' }, right };
+  });
+}
+
+/** Throws unless the answer is what it has to be. */
+export function checkAnswer({ question, right }: Trial, { decision }: Answer): void {
+  const fine = right ? decision.granted : !decision.granted && decision.reason === 'SECRET_MISMATCH';
+  if (!fine)
+    throw new Error(
+      `a ${right ? 'right' : 'wrong'} proof of ${question.deviceId} was answered ${JSON.stringify(decision)}`,
+    );
+}

@@ -1,0 +1,38 @@
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { expect, test } from 'vitest';
+
+const run = promisify(execFile);
+const MAIN = join(import.meta.dirname, 'main.ts');
+/** Too small for figures that mean anything. */
+const TINY = ['--quick', '--rounds', '1', '--scale', '0.05', '--json'];
+
+const figure = { median: expect.any(Number), min: expect.any(Number), max: expect.any(Number) };
+const ratio = { ...figure, aim: expect.any(Number), bound: expect.any(String), met: expect.any(Boolean) };
+
+async function found(...suites: readonly string[]) {
+  const { stdout } = await run(process.execPath, [MAIN, ...suites, ...TINY]);
+  return JSON.parse(stdout);
+}
+
+test('the suite cold has decisions, GETs of both clients and what each costs', { timeout: 120_000 }, async () => {
+  const { ratios, rates } = await found('cold');
+  expect(ratios).toEqual({ cold_over_redis_get: { ...ratio, aim: 1, bound: 'at_least' } });
+  const names = [
+    ...['cold_over_redis_get_by_cpu', 'cold_over_lean_redis_get', 'cold_decisions_per_s', 'cold_cpu_us_per_decision'],
+    ...['cold_redis_cpu_us_per_decision', 'redis_get_per_s', 'redis_get_cpu_us', 'redis_get_redis_cpu_us'],
+    ...['lean_redis_get_per_s', 'lean_redis_get_cpu_us', 'redis_benchmark_get_per_s'],
+  ];
+  expect(rates).toEqual(Object.fromEntries(names.map((name) => [name, figure])));
+  for (const { min } of Object.values({ ...ratios, ...rates }) as (typeof figure)[]) expect(min).toBeGreaterThan(0);
+});
+
+test('the suite storm has every device decided on', { timeout: 120_000 }, async () => {
+  const { ratios, rates, latencies } = await found('storm');
+  const none = { median: 0, min: 0, max: 0, aim: 0, bound: 'at_most', met: true };
+  expect(ratios).toEqual({ storm_wrong_answers: none, storm_timeouts: { ...ratio, aim: 0, bound: 'at_most' } });
+  expect(rates.storm_devices).toEqual({ median: 1_000, min: 1_000, max: 1_000 });
+  expect(latencies.storm.series['nothing cached'].count).toBe(1_000);
+  expect(rates.storm_max_ms.max).toBeGreaterThanOrEqual(rates.storm_p50_ms.min);
+});
