@@ -3,6 +3,7 @@ export { Backoff } from './backoff.ts';
 export type { ChangeWatcher } from './change-watcher.ts';
 export type { ConnectionLimits } from './connection-limits.ts';
 export type { Decision, Grant, NoDecision, PskSecrets } from './decision.ts';
+export { DevicePace, MESSAGES_A_SECOND } from './device-pace.ts';
 export { openGateway } from './gateway.ts';
 export { onHangup } from './hangup.ts';
 export { type LimitFlags, type Limits, limitOptions, limitsOf } from './limits.ts';

@@ -1,6 +1,6 @@
 import type { SessionHandlers, Session as Transport } from '@latchkey/dtls';
 import type { Decision, Session, SessionTable } from '@latchkey/gateway-kit';
-import { isReport, topicOf, type Upstream } from '@latchkey/gateway-kit/upstream';
+import { faultOf, topicOf, type Upstream } from '@latchkey/gateway-kit/upstream';
 import type { Clock, DeviceId, Random } from '@latchkey/kernel';
 import type { Log } from '@latchkey/runtime';
 import type { Admission, Admitted, Device, Nameless } from './admit.ts';
@@ -180,7 +180,7 @@ export class Link {
     const device = await this.#known(deviceId);
     if ('decision' in device) return device;
     if (device.deviceId !== deviceId) return refused('OTHER_DEVICE');
-    if (!isReport(kind, payload)) return refused('INPUT');
+    if (faultOf(kind, deviceId, payload) !== undefined) return refused('INPUT');
     const { upstream } = this.#options;
     switch (await upstream.publish(topicOf(deviceId, kind), payload, this.#closed.signal)) {
       case 'ACKNOWLEDGED':

@@ -2,13 +2,14 @@ import {
   type AuthClient,
   type ChangeWatcher,
   type Decision,
+  type DevicePace,
   type GatewayMetrics,
   peerChain,
   type SessionTable,
   type Slowdown,
   sourceOf,
 } from '@latchkey/gateway-kit';
-import { isReport, type ReportKind, topicOf, type Upstream } from '@latchkey/gateway-kit/upstream';
+import { faultOf, type ReportKind, topicOf, type Upstream } from '@latchkey/gateway-kit/upstream';
 import type { Clock, DeviceId } from '@latchkey/kernel';
 import { DenyReason, Protocol } from '@latchkey/protocol/v1';
 import type { Log } from '@latchkey/runtime';
@@ -35,6 +36,8 @@ export type AdmissionOptions = {
   readonly sessions: SessionTable;
   readonly upstream: Pick<Upstream, 'publish'>;
   readonly memory: BodyMemory;
+  /** How much each device may report. */
+  readonly pace: Pick<DevicePace, 'take'>;
   readonly metrics: GatewayMetrics;
   /** Holds back the answers to devices that fail too often. */
   readonly slowdown: Pick<Slowdown, 'hold'>;
@@ -132,6 +135,8 @@ async function report(
   const decision = await ask(options, request, deviceId, proof);
   if (decision.decision !== 'GRANTED') return refuse(decision, shown);
 
+  // After the decision: before it, others could use up what the device may send.
+  if (!options.pace.take(deviceId)) return refuseAtEdge('TOO_FAST', shown);
   if (options.sessions.ofDevice(deviceId).length >= MAX_REPORTS_OF_DEVICE) return refuseAtEdge('TOO_MANY', shown);
 
   const { credentialId, revision, basis } = decision;
@@ -165,7 +170,8 @@ async function passOn(
   const body = await bodyOf(options, request, signal, MAX_REPORT_BYTES);
   if (body.outcome === 'REFUSED') return fail(body, shown);
   try {
-    if (!isReport(kind, body.bytes)) return refuseAtEdge('INPUT', shown);
+    const fault = faultOf(kind, deviceId, body.bytes);
+    if (fault !== undefined) return refuseAtEdge(fault === 'MALFORMED' ? 'INPUT' : fault, shown);
     const published = await options.upstream.publish(topicOf(deviceId, kind), body.bytes, signal);
     switch (published) {
       case 'ACKNOWLEDGED':

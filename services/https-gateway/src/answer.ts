@@ -4,17 +4,20 @@ import { DenyReason } from '@latchkey/protocol/v1';
 
 /**
  * Why a request was refused before or after anybody was asked: there is no such path or method, it is malformed, it has no
- * token and no certificate, it is too long or too slow, the device or all devices together have too much under way, the upstream broker is away, the gateway
- * stops, or the device's sessions were closed meanwhile.
+ * token and no certificate, a sub-device in it is none of the device's, it is too long or too slow, the device sends too much
+ * in a second, it or all devices together have too much under way, the upstream broker is away, the gateway stops, or the
+ * device's sessions were closed meanwhile.
  */
 export type EdgeRefusal =
   | 'NO_SUCH_PATH'
   | 'METHOD'
   | 'INPUT'
   | 'NO_TOKEN'
+  | 'NOT_ITS_SUB_DEVICE'
   | 'TOO_LONG'
   | 'TOO_SLOW'
   | 'BUSY'
+  | 'TOO_FAST'
   | 'TOO_MANY'
   | 'UPSTREAM'
   | 'STOPPING'
@@ -33,6 +36,10 @@ const INVALID_INPUT = { status: 400, code: 'IOTDA.000006', message: 'Invalid inp
 const UNAUTHORIZED = { status: 401, code: 'IOTDA.000002', message: 'The request is unauthorized.' };
 const INVALID_TOKEN = { status: 403, code: 'IOTDA.000004', message: 'Invalid access token.' };
 const RATE_LIMIT = { status: 403, code: 'IOTDA.021101', message: 'Request reached the maximum rate limit.' };
+const NOT_ITS_SUB_DEVICE = {
+  ...{ status: 400, code: 'IOTDA.021104' },
+  message: 'A sub-device does not exist, or is not one of this gateway.',
+};
 const TOO_LONG = { status: 403, code: 'IOTDA.021105', message: 'The content is longer than 1 MB.' };
 // The vendor has no word for these, so the codes are ours.
 const NO_SUCH_PATH = { status: 404, code: 'LATCHKEY.NO_SUCH_PATH', message: 'There is nothing under this path.' };
@@ -62,10 +69,13 @@ function answerAtEdge(why: EdgeRefusal, shown: Shown): ErrorAnswer {
       return INVALID_INPUT;
     case 'NO_TOKEN':
       return INVALID_TOKEN;
+    case 'NOT_ITS_SUB_DEVICE':
+      return NOT_ITS_SUB_DEVICE;
     case 'TOO_LONG':
       return TOO_LONG;
     case 'TOO_SLOW':
       return TOO_SLOW;
+    case 'TOO_FAST':
     case 'TOO_MANY':
       return RATE_LIMIT;
     case 'BUSY':

@@ -185,6 +185,14 @@ test.each([
   expect(broker.arrived).toEqual([]);
 });
 
+test('a sub-device that is the device itself is none of its own', async () => {
+  const body = { devices: [CHILD, { ...CHILD, device_id: 'a' }] };
+  const got = await send(bench, 'HTTP/2', report('a', 'gateway/sub-devices/properties/report', body));
+  const error_msg = 'A sub-device does not exist, or is not one of this gateway.';
+  expect(got).toMatchObject({ status: 400, json: { error_code: 'IOTDA.021104', error_msg } });
+  expect(broker.arrived).toEqual([]);
+});
+
 test('fifty sub-devices, and a time that is none, are good', async () => {
   const services = [{ service_id: 'water', properties: {}, event_time: 'yesterday' }];
   const devices = Array.from({ length: 50 }, (_, index) => ({ device_id: `child-${index}`, services }));

@@ -1,8 +1,9 @@
 import { once } from 'node:events';
 import { connect as connectHttp2 } from 'node:http2';
 import { connect, type Socket } from 'node:net';
+import { denied } from '@latchkey/gateway-kit/testing';
 import { type Broker, startBroker } from '@latchkey/gateway-kit/testing-broker';
-import { ChangeKind, SessionEffect } from '@latchkey/protocol/v1';
+import { ChangeKind, DenyReason, SessionEffect } from '@latchkey/protocol/v1';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { type Bench, grantAll, ready, startBench, until } from './test-bench.ts';
 import { report, send } from './test-client.ts';
@@ -161,4 +162,28 @@ test('two requests over one connection are answered in order', async () => {
   await until(() => heard().split('HTTP/1.1 200 OK').length === 3);
   await until(() => broker.arrived.length === 2);
   expect(broker.arrived.map(({ payload }) => payload.toString())).toEqual(['1', '2']);
+});
+
+test('a device that reports too much in a second is told so, others are not, and refused attempts cost it nothing', async () => {
+  // Longer than any test: what is spent does not come back meanwhile.
+  const paced = await startBench({ broker, deadlines: { pace: { burst: 3, intervalMs: 3_600_000 } } });
+  try {
+    await ready(paced);
+    const statuses = async (deviceId: string, count: number) => {
+      const got = [];
+      for (let sent = 0; sent < count; sent++)
+        got.push(await send(paced, 'HTTP/2', report(deviceId, 'messages/up', 'x')));
+      return got.map(({ status, json }) => (json === undefined ? status : [status, json]));
+    };
+    const { answer } = paced.table;
+    paced.table.answer = () => denied(DenyReason.TOKEN_INVALID);
+    expect((await statuses('eager', 4)).map((one) => [one].flat()[0])).toEqual([403, 403, 403, 403]);
+    paced.table.answer = answer;
+    const limit = [403, { error_code: 'IOTDA.021101', error_msg: 'Request reached the maximum rate limit.' }];
+    expect(await statuses('eager', 5)).toEqual([200, 200, 200, limit, limit]);
+    expect(await statuses('calm', 1)).toEqual([200]);
+    expect(broker.arrived).toHaveLength(4);
+  } finally {
+    await paced.stop();
+  }
 });

@@ -1,6 +1,6 @@
-import { listenOn, onHangup, openGateway } from '@latchkey/gateway-kit';
+import { DevicePace, listenOn, MESSAGES_A_SECOND, onHangup, openGateway } from '@latchkey/gateway-kit';
 import { openUpstream } from '@latchkey/gateway-kit/upstream';
-import { systemClock, systemRandom } from '@latchkey/kernel';
+import { type Allowance, systemClock, systemRandom } from '@latchkey/kernel';
 import { Counter, createRegistry, formatAddress, type Log, type Running } from '@latchkey/runtime';
 import { type Admit, createAdmission } from './admit.ts';
 import { BodyMemory } from './body.ts';
@@ -22,6 +22,8 @@ const random = systemRandom;
 
 /** What a test may shorten. */
 export type Deadlines = {
+  /** How much a device may report. */
+  readonly pace?: Allowance;
   readonly headersMs?: number;
   readonly bodyMs?: number;
   readonly bodiesBytes?: number;
@@ -50,7 +52,8 @@ export async function startHttpsGateway(config: Config, log: Log, deadlines: Dea
     ready,
   });
   const memory = new BodyMemory(bodiesBytes);
-  const admit = createAdmission({ ...gateway, upstream, memory, clock, log, bodyMs });
+  const pace = new DevicePace(deadlines.pace ?? MESSAGES_A_SECOND, clock.monotonic);
+  const admit = createAdmission({ ...gateway, upstream, memory, pace, clock, log, bodyMs });
   const serve = server(admit, { random, stopping, log }, answerCounter(registry));
   const release = async () => {
     gateway.close();

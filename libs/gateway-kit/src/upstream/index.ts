@@ -1,6 +1,6 @@
 export {
+  faultOf,
   fieldsOf,
-  isReport,
   parseJson,
   type ReportKind,
   type ReportRoute,

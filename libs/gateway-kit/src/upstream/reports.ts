@@ -48,15 +48,24 @@ export function parseJson(body: Uint8Array): unknown {
   }
 }
 
-/** Whether a body is a report of this kind (IoTDA API iot_06_v5_7009 to 7011). A message may be anything, even nothing. */
-export function isReport(kind: ReportKind, body: Uint8Array): boolean {
+/** What is wrong with a report: its form, or that a sub-device in it is none of the device's. */
+export type ReportFault = 'MALFORMED' | 'NOT_ITS_SUB_DEVICE';
+
+/**
+ * What is wrong with the body of a report of this kind (IoTDA API iot_06_v5_7009 to 7011); undefined: nothing. A message may
+ * be anything, even nothing. Which sub-devices a device has is not known, but that it is none of its own.
+ */
+export function faultOf(kind: ReportKind, deviceId: DeviceId, body: Uint8Array): ReportFault | undefined {
   switch (kind) {
     case 'MESSAGE':
-      return true;
+      return undefined;
     case 'PROPERTIES':
-      return hasServices(parseJson(body));
-    case 'SUB_DEVICES':
-      return hasSubDevices(parseJson(body));
+      return hasServices(parseJson(body)) ? undefined : 'MALFORMED';
+    case 'SUB_DEVICES': {
+      const subDevices = subDevicesIn(parseJson(body));
+      if (subDevices === undefined) return 'MALFORMED';
+      return subDevices.includes(deviceId) ? 'NOT_ITS_SUB_DEVICE' : undefined;
+    }
   }
 }
 
@@ -65,14 +74,16 @@ export function fieldsOf(value: unknown): Fields | undefined {
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Fields) : undefined;
 }
 
-function hasSubDevices(value: unknown): boolean {
+function subDevicesIn(value: unknown): readonly DeviceId[] | undefined {
   const devices = fieldsOf(value)?.['devices'];
-  return isList(devices) && devices.length <= MAX_SUB_DEVICES && devices.every(isSubDevice);
+  if (!isList(devices) || devices.length > MAX_SUB_DEVICES) return undefined;
+  const subDevices = devices.map(subDeviceIn);
+  return subDevices.every((subDevice) => subDevice !== undefined) ? subDevices : undefined;
 }
 
-function isSubDevice(value: unknown): boolean {
+function subDeviceIn(value: unknown): DeviceId | undefined {
   const deviceId = fieldsOf(value)?.['device_id'];
-  return typeof deviceId === 'string' && parseDeviceId(deviceId) !== undefined && hasServices(value);
+  return typeof deviceId === 'string' && hasServices(value) ? parseDeviceId(deviceId) : undefined;
 }
 
 function hasServices(value: unknown): boolean {
