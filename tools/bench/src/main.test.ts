@@ -91,6 +91,23 @@ test('the suite mqtt has figures of all four sides, plain and over TLS', { timeo
   for (const name of sums) expect(rates[name].min).toBeGreaterThan(0);
 });
 
+test('the suite workers has the cost with one worker and with two, which share the questions', {
+  timeout: 120_000,
+}, async () => {
+  const { stdout } = await run(process.execPath, [MAIN, 'workers', '--json', ...TINY]);
+  const { ratios, rates } = JSON.parse(stdout);
+  expect(ratios).toEqual({ workers_2_over_1_cpu: { ...ratio, aim: 1.5, bound: 'at_most' } });
+  expect(rates).toEqual({
+    workers_1_server_cpu_us_per_decision: figure,
+    workers_2_server_cpu_us_per_decision: figure,
+    workers_1_decisions_per_s: figure,
+    workers_2_decisions_per_s: figure,
+    workers_2_busiest_cpu_percent: figure,
+  });
+  expect(ratios.workers_2_over_1_cpu.min).toBeGreaterThan(0);
+  expect(rates.workers_2_busiest_cpu_percent.max).toBeLessThan(90);
+});
+
 test('a named suite runs alone, and its table names machine and ratio', { timeout: 60_000 }, async () => {
   const { stdout } = await run(process.execPath, [MAIN, 'verify', ...TINY]);
   expect(stdout).toContain(process.version);

@@ -20,6 +20,8 @@ export type Server = {
   readonly cpuUs: () => number;
   /** Stops the process where it is, and lets it go on. */
   readonly signal: (signal: 'SIGSTOP' | 'SIGCONT') => void;
+  /** CPU time so far of each process that it has started, microseconds; in steps of 10 ms. */
+  readonly childrenCpuUs: () => readonly number[];
 };
 
 /** The processes and directories of a run, which end with it. */
@@ -46,6 +48,7 @@ export class Processes {
       },
       cpuUs: () => cpuUsOf(child.pid),
       signal: (signal) => void child.kill(signal),
+      childrenCpuUs: () => childrenOf(child.pid).map(cpuUsOf),
     };
   }
 
@@ -103,4 +106,8 @@ export function cpuUsOf(pid: number | undefined): number {
     .slice(11, 13)
     .map(Number);
   return ((utime ?? 0) + (stime ?? 0)) * TICK_US;
+}
+
+function childrenOf(pid: number | undefined): readonly number[] {
+  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number);
 }

@@ -6,6 +6,7 @@ import { stormSuite } from './storm.ts';
 import { streamSuite } from './stream.ts';
 import { unarySuite } from './unary.ts';
 import { verifySuite } from './verify.ts';
+import { workersSuite } from './workers.ts';
 
 /** A suite, and what it is for. */
 export type Entry = {
@@ -40,6 +41,13 @@ export const SUITES: Readonly<Record<string, Entry>> = {
   storm: {
     question: 'What happens when all devices reconnect in the same moment and nothing is cached?',
     run: stormSuite,
+  },
+  workers: {
+    question:
+      'What does a decision cost with one worker and with two, asked by one gateway over one address, and is each of the two asked as often?',
+    reading:
+      'Rates tell little on two cores: what asks takes one of them. What a machine of more cores could decide is its cores divided by the CPU time of a decision.',
+    run: workersSuite,
   },
   reset: {
     question:
