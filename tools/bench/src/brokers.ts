@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { cpuUsOf, type Processes, type Server } from './processes.ts';
+import { isInstalled, WITH_SBIN } from './programs.ts';
 
 /** Another broker, with a listener for plain MQTT and one for TLS. */
 export type Broker = Pick<Server, 'cpuUs'> & { readonly port: number; readonly tlsPort: number };
@@ -37,9 +38,6 @@ const MAX_SAID_CHARS = 20_000;
 const RABBITMQ = '/usr/lib/rabbitmq/bin/rabbitmq-server';
 
 const run = promisify(execFile);
-
-/** Debian keeps servers in folders that not every user searches. */
-const WITH_SBIN = { ...process.env, PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin` };
 
 /** Makes a certificate for the servers of a run, on P-256. */
 export async function newPair(processes: Processes): Promise<Pair> {
@@ -137,10 +135,6 @@ async function writeRabbitFiles(
 function rabbitHash(password: string): string {
   const salt = randomBytes(4);
   return Buffer.concat([salt, createHash('sha256').update(salt).update(password).digest()]).toString('base64');
-}
-
-function isInstalled(program: string): boolean {
-  return WITH_SBIN.PATH.split(':').some((folder) => existsSync(join(folder, program)));
 }
 
 async function freePort(): Promise<number> {

@@ -2,8 +2,8 @@ import { Client, credentials, status } from '@grpc/grpc-js';
 import { AuthenticationService } from '@latchkey/protocol/v1';
 
 /** Calls in flight over all connections: enough that the server always has one to do. */
-const IN_FLIGHT = 64;
-const CONNECTIONS = 2;
+export const IN_FLIGHT = 64;
+export const CONNECTIONS = 2;
 
 /** As a gateway sets it on every call: the server keeps a timer for it. */
 const DEADLINE_MS = 2_000;
@@ -16,7 +16,8 @@ const NO_ANSWER: ReadonlySet<number> = new Set([
 ]);
 
 const { authenticate } = AuthenticationService.method;
-const PATH = `/${authenticate.parent.typeName}/${authenticate.name}`;
+/** The path of Authenticate. */
+export const PATH = `/${authenticate.parent.typeName}/${authenticate.name}`;
 
 /** Connections to one server, and the requests that go round over them, encoded beforehand. */
 export type Load = {

@@ -1,7 +1,9 @@
-import { execFile } from 'node:child_process';
+import { execFile, execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 
 const run = promisify(execFile);
 const MAIN = join(import.meta.dirname, 'main.ts');
@@ -13,9 +15,30 @@ const ratio = { ...figure, aim: expect.any(Number), bound: expect.any(String), m
 
 const point = { x: expect.any(Number), y: expect.any(Number) };
 
-test('prints one JSON object with all ratios and rates, and nothing else', { timeout: 120_000 }, async () => {
-  const { stdout } = await run(process.execPath, [MAIN, 'verify', 'unary', 'stream', 'reset', '--json', ...TINY]);
-  const { machine, ratios, rates, latencies, curves } = JSON.parse(stdout);
+/** A folder with no program but those, as a search path. */
+function folderWith(...programs: readonly string[]): string {
+  const folder = mkdtempSync(join(tmpdir(), 'latchkey-bench-test-'));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  for (const program of programs) {
+    const path = execFileSync('sh', ['-c', `command -v ${program}`], { encoding: 'utf8' }).trim();
+    symlinkSync(path, join(folder, program));
+  }
+  return folder;
+}
+
+test('prints one JSON object with all that it finds, and says what it has no programs for', {
+  timeout: 120_000,
+}, async () => {
+  const env = { ...process.env, PATH: folderWith('redis-server') };
+  const { stdout } = await run(process.execPath, [MAIN, 'verify', 'unary', 'stream', 'reset', '--json', ...TINY], {
+    env,
+  });
+  const { machine, ratios, rates, latencies, curves, bars, absent } = JSON.parse(stdout);
+  expect(absent).toEqual({
+    h2load_unary_over_empty: 'there is no h2load here (apt-get install nghttp2-client)',
+    stream_over_cpp_unary: expect.stringMatching(/^there is no g\+\+, .*\(apt-get install g\+\+ .*\)$/),
+  });
+  expect(Object.keys(bars)).toEqual(['unary_cpu', 'stream_cpu']);
   expect(machine).toMatchObject({ cpu: expect.any(String), cores: expect.any(Number), node: process.version });
   expect(ratios).toEqual({
     verify_over_bare: { ...ratio, aim: 1.2, bound: 'at_most' },

@@ -12,6 +12,10 @@ const STOP_DEADLINE_MS = 12_000;
 /** Linux counts CPU time for users in hundredths of a second, whatever its kernel is built for (proc(5), USER_HZ). */
 const TICK_US = 10_000;
 
+/** A group of its own: Ctrl-C reaches the bench alone. */
+const APART = { detached: true } as const;
+const OUT = ['pipe', 'inherit'] as const;
+
 /** A server to be measured. */
 export type Server = {
   /** A text of the line that it printed when it listened. Throws when it is not there. */
@@ -31,19 +35,27 @@ export class Processes {
   readonly #others: (() => Promise<void>)[] = [];
 
   /** Starts a script with this Node and waits for its ready line. Rejects when it ends first or hangs. */
-  async start(script: string, args: readonly string[]): Promise<Server> {
-    // A group of its own: Ctrl-C reaches the bench alone. The channel tells the child when the bench is gone.
-    const child = spawn(process.execPath, [script, ...args], {
-      stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
-      detached: true,
-    });
+  start(script: string, args: readonly string[]): Promise<Server> {
+    // The channel tells the child when the bench is gone.
+    return this.#launch(
+      script,
+      spawn(process.execPath, [script, ...args], { ...APART, stdio: ['ignore', ...OUT, 'ipc'] }),
+    );
+  }
+
+  /** The same with a program, which ends with its input. */
+  startProgram(program: string): Promise<Server> {
+    return this.#launch(program, spawn(program, { ...APART, stdio: ['pipe', ...OUT] }));
+  }
+
+  async #launch(name: string, child: ChildProcess): Promise<Server> {
     this.#children.add(child);
     child.once('exit', () => this.#children.delete(child));
-    const ready = await readyLine(child, script);
+    const ready = await readyLine(child, name);
     return {
-      field: (name) => {
-        const value = ready[name];
-        if (typeof value !== 'string') throw new Error(`${script} is ready but does not tell its "${name}"`);
+      field: (field) => {
+        const value = ready[field];
+        if (typeof value !== 'string') throw new Error(`${name} is ready but does not tell its "${field}"`);
         return value;
       },
       cpuUs: () => cpuUsOf(child.pid),

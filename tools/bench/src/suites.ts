@@ -26,11 +26,15 @@ export const SUITES: Readonly<Record<string, Entry>> = {
   },
   unary: {
     question: 'What does Authenticate cost, one call a decision, against the same method with an empty handler?',
+    reading:
+      'Both servers are asked in turns by a client of grpc-js, and then by h2load, which nobody here wrote: one message of one device again and again, over as many connections and streams. h2load looks at the HTTP status alone and not at `grpc-status`, so a client of grpc-js has seen right answers of both servers before. A client on Node shares the cores with the server and leaves it idle at times, which makes a call dearer.',
     run: unarySuite,
   },
   stream: {
     question:
       'How many decisions does a server give by AuthenticateStream, as gateways ask, out of a second of its own CPU time, against an empty unary handler?',
+    reading:
+      'The questions go through the gateway kit, 256 open at a time, as when devices reconnect. They are held against an empty unary handler on Node, and against one in C++ ([empty_server.cc](../tools/bench/cpp/empty_server.cc), the completion-queue API of grpc++ with one thread, the cheapest of its ways here), which h2load calls where there is one. At a lower rate fewer questions wait together, batches are smaller and a decision costs more: the curve shows how much.',
     run: streamSuite,
   },
   cold: {

@@ -72,7 +72,10 @@ export function curveRows(name: string, { x, y, series }: Curve): readonly Row[]
   };
   return [
     [`${name}: ${y}, by ${x}`, ...lines.map(([line]) => line)],
-    ...xs.map((at) => [at.toLocaleString('en-US'), ...lines.map(([, points]) => cell(points, at))]),
+    ...xs.map((at) => [
+      at.toLocaleString('en-US', { maximumFractionDigits: at < 100 ? 2 : 0 }),
+      ...lines.map(([, points]) => cell(points, at)),
+    ]),
   ];
 }
 

@@ -5,7 +5,8 @@ import { startAuthServer } from './auth-server.ts';
 import { timestampOf } from './devices.ts';
 import { atFixedRates } from './fixed-rates.ts';
 import { Caller } from './load.ts';
-import { alternate, cpuUs, figureOf, perSecond, ratioOf } from './measure.ts';
+import { alternate, cpuUs, type Figure, type Findings, figureOf, perSecond, ratioOf } from './measure.ts';
+import { byOutsideClient } from './outside-client.ts';
 import { type Suite, sizeOf } from './plan.ts';
 import { serverRound } from './server-round.ts';
 
@@ -22,9 +23,9 @@ const WARM_UP_CALLS = 20_000;
 
 /**
  * Authenticate of the auth service, warm, against the same method answered with an empty message. Each server is a
- * process of its own and the calls come from this one. On shared cores the ratio of the rates that the servers could
- * reach is the ratio of their own CPU time by call, so that is the ratio here; the plain rates share the machine with
- * the caller.
+ * process of its own and the calls come from this one, and then from h2load. On shared cores the ratio of the rates
+ * that the servers could reach is the ratio of their own CPU time by call, so that is the ratio here; the plain rates
+ * share the machine with the caller.
  */
 export const unarySuite: Suite = async (plan) => {
   const { devices, perRound: roundMs, rounds } = sizeOf(plan, SIZES);
@@ -44,24 +45,40 @@ export const unarySuite: Suite = async (plan) => {
   const pairs = await alternate(rounds, sides, ({ a, b }) =>
     plan.say(`unary: empty ${cpuUs(a).toFixed(1)} us, Authenticate ${cpuUs(b).toFixed(1)} us`),
   );
-  const rates = pairs.map(({ b }) => perSecond(b));
-  const capacity = figureOf(rates).median;
-  const fixed = { plan, name: 'unary', capacity, server: auth, ask: () => authCaller.ask() };
-  const { series } = await atFixedRates(fixed);
+  const rates = {
+    empty_server_cpu_us_per_call: figureOf(pairs.map(({ a }) => cpuUs(a))),
+    authenticate_server_cpu_us_per_call: figureOf(pairs.map(({ b }) => cpuUs(b))),
+    empty_calls_per_s: figureOf(pairs.map(({ a }) => perSecond(a))),
+    authenticate_calls_per_s: figureOf(pairs.map(({ b }) => perSecond(b))),
+  };
+  const capacity = rates.authenticate_calls_per_s.median;
+  const { series } = await atFixedRates({ plan, name: 'unary', capacity, ask: () => authCaller.ask() });
   for (const caller of [emptyCaller, authCaller]) caller.close();
+  const outside = await byOutsideClient(plan, { auth, empty, message: requests[0] ?? Buffer.alloc(0) });
+  const ratio = ratioOf(
+    pairs.map(({ a, b }) => cpuUs(a) / cpuUs(b)),
+    AIM,
+  );
   return {
-    ratios: {
-      unary_over_empty: ratioOf(
-        pairs.map(({ a, b }) => cpuUs(a) / cpuUs(b)),
-        AIM,
-      ),
-    },
-    rates: {
-      empty_server_cpu_us_per_call: figureOf(pairs.map(({ a }) => cpuUs(a))),
-      authenticate_server_cpu_us_per_call: figureOf(pairs.map(({ b }) => cpuUs(b))),
-      empty_calls_per_s: figureOf(pairs.map(({ a }) => perSecond(a))),
-      authenticate_calls_per_s: figureOf(rates),
-    },
+    ...outside,
+    ratios: { unary_over_empty: ratio },
+    rates: { ...rates, ...outside.rates },
     latencies: { unary_latency: { title: 'Authenticate, unary, at fixed rates', series } },
+    bars: barsOf({ ...rates, ...outside.rates }),
   };
 };
+
+function barsOf(rates: Readonly<Record<string, Figure>>): NonNullable<Findings['bars']> {
+  const names = {
+    empty_server_cpu_us_per_call: 'empty handler, asked by grpc-js',
+    authenticate_server_cpu_us_per_call: 'Authenticate, asked by grpc-js',
+    h2load_empty_server_cpu_us_per_call: 'empty handler, asked by h2load',
+    h2load_authenticate_server_cpu_us_per_call: 'Authenticate, asked by h2load',
+  };
+  const bars = Object.entries(names).flatMap(([rate, name]) => {
+    const figure = rates[rate];
+    return figure === undefined ? [] : [[name, figure] as const];
+  });
+  const axis = 'CPU time of the server alone, µs per call';
+  return { unary_cpu: { title: 'What a unary call costs its server', axis, bars: Object.fromEntries(bars) } };
+}

@@ -71,7 +71,7 @@ export function barsSvg({ title, axis, bars }: Bars): string {
     return [
       label(name, { class: 'end', x: left - 12, y: middle + 4.5 }),
       element('rect', {
-        class: `fill ${colourClass(0)}`,
+        class: `fill bar ${colourClass(0)}`,
         x: left,
         y,
         width: Math.max(1, x(median) - left),

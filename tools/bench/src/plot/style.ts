@@ -26,6 +26,7 @@ export const STYLE = [
   '.grid{stroke:#d8dee4;stroke-width:1}',
   '.axis{stroke:#8c959f;stroke-width:1}',
   '.line{fill:none;stroke-width:2;stroke-linejoin:round;stroke-linecap:round}',
+  '.bar{fill-opacity:.6}',
   '.whisker{fill:none;stroke:#1f2328;stroke-width:1.2}',
   colours(0),
   `@media(prefers-color-scheme:dark){text{fill:#e6edf3}.note{fill:#9da7b3}.card{fill:#0d1117}.grid{stroke:#2b323b}.axis{stroke:#6e7681}.whisker{stroke:#e6edf3}${colours(1)}}`,
