@@ -8,7 +8,7 @@ import { keyOf, type RedisFleet, startRedisFleet } from './fleet-redis.ts';
 import { cpuUs, type Figure, type Findings, figureOf, perSecond, type Round, ratioOf } from './measure.ts';
 import { forEach } from './operator.ts';
 import { type Suite, sizeOf } from './plan.ts';
-import { checkAnswer, type Trial, trialsOf } from './questions.ts';
+import { checkAnswer, decided, type Trial, trialsOf } from './questions.ts';
 import { redisBenchmark } from './redis-benchmark.ts';
 import { connectRedis, type RedisClient } from './redis-client.ts';
 

@@ -68,6 +68,9 @@ export function keyOf(deviceId: DeviceId): string {
   return recordKey(onlyShard(), deviceId);
 }
 
+/** Where the log lies. */
+export const LOG_KEY = onlyShard().log;
+
 async function setRecords(client: RedisClient, devices: readonly PackedDevice[]): Promise<void> {
   const args = devices.flatMap(({ deviceId, record }) => [keyOf(deviceId), Buffer.from(record)]);
   await client.call(['MSET', ...args]);

@@ -2,6 +2,7 @@ import { systemRandom, toRevision } from '@latchkey/kernel';
 import { generateKeyLine, parseKeyring, type Store } from '@latchkey/store';
 import { afterEach, expect, test } from 'vitest';
 import { deviceIdOf, secretOf } from './devices.ts';
+import { makeEmbeddedFleet } from './fleet-embedded.ts';
 import { growFleets } from './fleet-records.ts';
 import { startRedisFleet } from './fleet-redis.ts';
 import { Processes } from './processes.ts';
@@ -49,5 +50,13 @@ test('a store in Redis that was loaded in two steps is like one that was written
   await growFleets({ from: 300, to: 1_500 }, keyring, [fleet]);
   await fleet.persist();
   await expect(fleet.client.info('aof_enabled')).resolves.toBe(1);
+  await expectWhole(await fleet.open());
+});
+
+test('so is an embedded one', { timeout: 30_000 }, async () => {
+  const fleet = await makeEmbeddedFleet(processes, keyring);
+  await growFleets({ from: 0, to: 300 }, keyring, [fleet]);
+  await growFleets({ from: 300, to: 1_500 }, keyring, [fleet]);
+  expect(fleet.bytes()).toBeGreaterThan(1_500 * 150);
   await expectWhole(await fleet.open());
 });

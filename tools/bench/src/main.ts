@@ -89,7 +89,7 @@ function helpText(): string {
     'Suites:',
     ...suites,
     '',
-    'Progress goes to stderr. The suites cold, storm and reset need redis-server; mqtt needs openssl, and mosquitto and',
+    'Progress goes to stderr. The suites cold, storm, memory and reset need redis-server; mqtt needs openssl, and mosquitto and',
     'rabbitmq-server to compare with. What is missing is told, and the rest measured.',
     'Exit codes: 0 measured, whether or not the aims are met, 1 an error.',
   ].join('\n');

@@ -1,8 +1,11 @@
-import type { Answer, Question } from '@latchkey/verifier';
+import { type Answer, NoDecision, type Question, type Verifier } from '@latchkey/verifier';
 import { deviceIdOf, proofOf } from './devices.ts';
 
 /** Of so many questions one has a wrong proof, which must be denied. */
 const WRONG_EVERY = 100;
+
+/** Each waits for the lease for most of a second. */
+const MAX_TRIES = 20;
 
 /** What a device asks by MQTT, and whether it is to be let in. */
 export type Trial = { readonly question: Question; readonly right: boolean };
@@ -29,4 +32,18 @@ export function checkAnswer({ question, right }: Trial, { decision }: Answer): v
     throw new Error(
       `a ${right ? 'right' : 'wrong'} proof of ${question.deviceId} was answered ${JSON.stringify(decision)}`,
     );
+}
+
+/**
+ * The decision, asked for again where none could be made: on a machine that is too busy the lease may be lost for a
+ * moment. Rejects after so many tries.
+ */
+export async function decided(verifier: Verifier, question: Question): Promise<Answer & { readonly tries: number }> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return { ...(await verifier.authenticate(question)), tries };
+    } catch (error) {
+      if (!(error instanceof NoDecision) || tries === MAX_TRIES) throw error;
+    }
+  }
 }

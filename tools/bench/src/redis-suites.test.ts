@@ -36,3 +36,18 @@ test('the suite storm has every device decided on', { timeout: 120_000 }, async 
   expect(latencies.storm.series['nothing cached'].count).toBe(1_000);
   expect(rates.storm_max_ms.max).toBeGreaterThanOrEqual(rates.storm_p50_ms.min);
 });
+
+test('the suite memory has bytes in all three places', { timeout: 120_000 }, async () => {
+  const { ratios, rates } = await found('memory');
+  expect(ratios).toEqual({
+    cached_bytes_per_device: { ...ratio, aim: 300, bound: 'at_most' },
+    redis_record_bytes_per_device: { ...ratio, aim: 350, bound: 'at_most' },
+  });
+  const names = ['cached_rss_bytes_per_device', 'redis_memory_usage_bytes_per_record', 'redis_index_bytes_per_device'];
+  const others = ['redis_usage_bytes_per_device', 'redis_log_bytes', 'embedded_disk_bytes_per_device'];
+  expect(rates).toEqual(Object.fromEntries([...names, ...others].map((name) => [name, figure])));
+  // No record is shorter than its ids, its two sealed secrets and their sealing.
+  const records = [ratios.redis_record_bytes_per_device, rates.redis_memory_usage_bytes_per_record];
+  for (const { min } of [...records, rates.embedded_disk_bytes_per_device]) expect(min).toBeGreaterThan(150);
+  for (const name of [...names.slice(2), ...others]) expect(rates[name].min).toBeGreaterThan(0);
+});
