@@ -5,6 +5,8 @@ import type { Login } from './digest.ts';
 export type Way = {
   readonly version?: 'mqttv31' | 'mqttv311';
   readonly keepaliveS?: number;
+  /** The address of this machine to come from. */
+  readonly from?: string;
   /** With TLS: the CA's file, and the device's certificate where it has one. */
   readonly tls?: { readonly ca: string; readonly certificate?: string; readonly key?: string };
 };
@@ -22,6 +24,7 @@ export function mosquitto(port: number, login: Login, way: Way = {}): Promise<nu
     ...['-h', '127.0.0.1', '-p', String(port), '-V', way.version ?? 'mqttv311', '-k', String(way.keepaliveS ?? 60)],
     ...['-i', clientId, '-u', username, ...(password === undefined ? [] : ['-P', password])],
     ...['-t', `$oc/devices/${username}/sys/messages/up`, '-m', 'hello', '-q', '1', ...tlsArgs(way.tls)],
+    ...(way.from === undefined ? [] : ['-A', way.from]),
   ];
   return new Promise((resolve, reject) => {
     execFile('mosquitto_pub', args, { timeout: DEADLINE_MS }, (error) => {
