@@ -1,28 +1,19 @@
-import { connectAuth, gatewayMetrics } from '@latchkey/gateway-kit';
-import { systemClock, systemRandom } from '@latchkey/kernel';
+import type { AuthClient } from '@latchkey/gateway-kit';
 import type { AuthenticateRequest } from '@latchkey/protocol/v1';
-import { createLog, createRegistry, parseAddress } from '@latchkey/runtime';
 import { MAX_OPEN } from './fixed-rates.ts';
+import { connectGateway } from './gateway-client.ts';
 
 /** Devices that connect at the same time, at one gateway: so many questions are open. */
 const IN_FLIGHT = 256;
 
 /** Asks through the gateway kit. */
 export class Asker {
-  readonly #auth: ReturnType<typeof connectAuth>;
+  readonly #auth: AuthClient;
   readonly #attempts: readonly AuthenticateRequest[];
   #next = 0;
 
   constructor(address: string, attempts: readonly AuthenticateRequest[]) {
-    const metrics = gatewayMetrics(createRegistry('bench'), {
-      sessionsOpen: () => 0,
-      monotonic: systemClock.monotonic,
-    });
-    this.#auth = connectAuth({
-      ...{ clock: systemClock, random: systemRandom, metrics, maxInFlight: MAX_OPEN + IN_FLIGHT },
-      addresses: [parseAddress(address)],
-      log: createLog({ service: 'bench', level: 'error' }),
-    });
+    this.#auth = connectGateway(address, MAX_OPEN + IN_FLIGHT);
     this.#attempts = attempts;
   }
 

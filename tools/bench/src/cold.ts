@@ -8,6 +8,7 @@ import { keyOf, type RedisFleet, startRedisFleet } from './fleet-redis.ts';
 import { cpuUs, type Figure, type Findings, figureOf, perSecond, type Round, ratioOf } from './measure.ts';
 import { forEach } from './operator.ts';
 import { type Suite, sizeOf } from './plan.ts';
+import { whatIsMissing } from './programs.ts';
 import { checkAnswer, decided, type Trial, trialsOf } from './questions.ts';
 import { redisBenchmark } from './redis-benchmark.ts';
 import { connectRedis, type RedisClient } from './redis-client.ts';
@@ -25,7 +26,8 @@ const IN_FLIGHT = 256;
 /** The auth service's own, by default. */
 const FAILURES = { burst: 20, intervalMs: 5_000 };
 
-const NO_BENCHMARK = "redis-benchmark is not there: install Debian's redis-tools";
+/** A reference without an aim. */
+const BENCHMARK = 'redis_benchmark_get_per_s';
 
 /** One round of one side, and what it cost Redis. */
 type RedisRound = Round & { readonly redisCpuUs: number };
@@ -60,11 +62,9 @@ export const coldSuite: Suite = async (plan) => {
     if (round > 0) turns.push(turn); // the first one compiles the code
     plan.say(`cold: GET ${cpuUs(turn.get).toFixed(1)} us, decision ${cpuUs(turn.cold).toFixed(1)} us`);
   }
-  const benchmark = await redisBenchmark(fleet.url, {
-    requests: perRound,
-    inFlight: IN_FLIGHT,
-    key: keyOf(deviceIdOf(0)),
-  });
+  const missing = whatIsMissing({ 'redis-benchmark': 'redis-tools' });
+  const asked = { requests: perRound, inFlight: IN_FLIGHT, key: keyOf(deviceIdOf(0)) };
+  const benchmark = missing ?? (await redisBenchmark(fleet.url, asked));
   for (const client of Object.values(clients)) client.close();
   await store.close();
   return findingsOf(turns, benchmark);
@@ -99,12 +99,16 @@ async function decisionRound(store: Store, trials: readonly Trial[]): Promise<Ro
     maxRecords: trials.length,
   });
   await verifier.start();
-  const round = await measured(trials, async (trial) =>
-    checkAnswer(trial, await verifier.authenticate(trial.question)),
-  );
+  let repeats = 0;
+  const round = await measured(trials, async (trial) => {
+    const answer = await decided(verifier, trial.question);
+    checkAnswer(trial, answer);
+    repeats += answer.tries - 1;
+  });
   const { hits, misses } = verifier.stats;
   await verifier.close();
-  if (hits > 0 || misses !== trials.length) throw new Error(`${hits} of ${trials.length} records were cached`);
+  // What was asked for again may have been read before.
+  if (hits > repeats || misses < trials.length) throw new Error(`${hits} of ${trials.length} records were cached`);
   return round;
 }
 
@@ -115,7 +119,8 @@ async function measured<T>(items: readonly T[], act: (item: T) => Promise<void>)
   return { operations: items.length, cpuUs: user + system, wallMs };
 }
 
-function findingsOf(turns: readonly Turn[], benchmark: number | undefined): Findings {
+/** `benchmark`: GETs a second, or why they were not measured. */
+function findingsOf(turns: readonly Turn[], benchmark: number | string): Findings {
   const figure = (of: (turn: Turn) => number): Figure => figureOf(turns.map(of));
   const over = (side: 'get' | 'lean') => (turn: Turn) => perSecond(turn.cold) / perSecond(turn[side]);
   const redisUs = ({ redisCpuUs, operations }: RedisRound) => redisCpuUs / operations;
@@ -132,8 +137,8 @@ function findingsOf(turns: readonly Turn[], benchmark: number | undefined): Find
       redis_get_redis_cpu_us: figure(({ get }) => redisUs(get)),
       lean_redis_get_per_s: figure(({ lean }) => perSecond(lean)),
       lean_redis_get_cpu_us: figure(({ lean }) => cpuUs(lean)),
-      ...(benchmark === undefined ? {} : { redis_benchmark_get_per_s: figureOf([benchmark]) }),
+      ...(typeof benchmark === 'number' ? { [BENCHMARK]: figureOf([benchmark]) } : {}),
     },
-    absent: benchmark === undefined ? { redis_benchmark_get_per_s: NO_BENCHMARK } : {},
+    absent: typeof benchmark === 'string' ? { [BENCHMARK]: benchmark } : {},
   };
 }

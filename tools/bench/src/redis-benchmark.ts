@@ -9,16 +9,11 @@ const DEADLINE_MS = 60_000;
 /** What redis-benchmark is to do: GETs of one key over one connection, so many of them under way. */
 export type BenchmarkOptions = { readonly requests: number; readonly inFlight: number; readonly key: string };
 
-/** GETs a second, by Redis' own tool, which is written in C; undefined where it is not installed. */
-export async function redisBenchmark(url: string, options: BenchmarkOptions): Promise<number | undefined> {
+/** GETs a second, by Redis' own tool, which is written in C. Rejects where it is not installed. */
+export async function redisBenchmark(url: string, options: BenchmarkOptions): Promise<number> {
   const { requests, inFlight, key } = options;
   const how = ['-p', new URL(url).port, '-c', '1', '-P', String(inFlight), '-n', String(requests), '--csv'];
-  try {
-    return rateIn((await run('redis-benchmark', [...how, 'GET', key], { timeout: DEADLINE_MS })).stdout);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw error;
-  }
+  return rateIn((await run('redis-benchmark', [...how, 'GET', key], { timeout: DEADLINE_MS })).stdout);
 }
 
 /** The rate in its CSV: the second column of the last line. Throws when there is none. */

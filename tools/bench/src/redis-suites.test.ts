@@ -51,3 +51,13 @@ test('the suite memory has bytes in all three places', { timeout: 120_000 }, asy
   for (const { min } of [...records, rates.embedded_disk_bytes_per_device]) expect(min).toBeGreaterThan(150);
   for (const name of [...names.slice(2), ...others]) expect(rates[name].min).toBeGreaterThan(0);
 });
+
+test('without redis-server a suite says what to install', { timeout: 60_000 }, async () => {
+  const env = { ...process.env, PATH: '/nowhere' };
+  const ended: unknown = await run(process.execPath, [MAIN, 'cold', ...TINY], { env }).catch((error: unknown) => error);
+  const { code, stdout } = ended as { readonly code: number; readonly stdout: string };
+  expect(code).toBe(1);
+  expect(JSON.parse(stdout).failed).toEqual({
+    cold: 'there is no redis-server here (apt-get install redis-server)',
+  });
+});
