@@ -6,6 +6,7 @@ import {
   allowsClientUse,
   fingerprintsOf,
   isCurrent,
+  isForClients,
   parseCertificate,
   parseFingerprint,
   parsePem,
@@ -106,6 +107,19 @@ describe('allowsClientUse', () => {
   ])('%s', async (_name, usages, expected) => {
     const { certificate } = await issue('device', usages === undefined ? {} : { usages });
     expect(allowsClientUse(certificate)).toBe(expected);
+  });
+});
+
+describe('isForClients', () => {
+  it.each([
+    ['no key usage', {}, true],
+    ['signatures', { signs: 'DATA' }, true],
+    ['agreement on keys', { signs: 'AGREEMENT' }, true],
+    ['encipherment of keys', { signs: 'KEYS' }, false],
+    ['certificates', { signs: 'CERTIFICATES' }, false],
+    ['signatures of servers', { signs: 'DATA', usages: ['1.3.6.1.5.5.7.3.1'] }, false],
+  ] as const)('by %s: %s', async (_name, wish, expected) => {
+    expect(isForClients((await issue('leaf', wish)).certificate)).toBe(expected);
   });
 });
 

@@ -1,5 +1,5 @@
 import { hash, X509Certificate } from 'node:crypto';
-import { extensionsOf, pathLengthIn } from './der.ts';
+import { extensionsOf, KEY_USAGE, keyUsageOf, pathLengthIn } from './der.ts';
 
 /** Extended key usage TLS client authentication, RFC 5280 section 4.2.1.12. */
 const CLIENT_AUTH = '1.3.6.1.5.5.7.3.2';
@@ -56,8 +56,18 @@ export function isCurrent(certificate: X509Certificate, nowMs: number): boolean 
 }
 
 /**
- * May it authenticate a TLS client: no extended key usage, or one that names client authentication? As in OpenSSL,
- * anyExtendedKeyUsage is not enough. The plain key usage is not checked: Node does not show it.
+ * May its key authenticate a TLS client: by the plain key usage, if there is one, it signs or agrees on keys (as OpenSSL asks of
+ * clients), and by the extended one as well?
+ */
+export function isForClients(certificate: X509Certificate): boolean {
+  const usage = keyUsageOf(certificate.raw);
+  const mayProve = usage === undefined || (usage & (KEY_USAGE.DIGITAL_SIGNATURE | KEY_USAGE.KEY_AGREEMENT)) !== 0;
+  return mayProve && allowsClientUse(certificate);
+}
+
+/**
+ * Does the extended key usage allow client authentication: there is none, or it names that? As in OpenSSL,
+ * anyExtendedKeyUsage is not enough.
  */
 export function allowsClientUse(certificate: X509Certificate): boolean {
   // The types say string[]; it is undefined without the extension, and as well with one that cannot be read or comes

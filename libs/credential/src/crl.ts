@@ -1,5 +1,15 @@
 import { type KeyObject, verify, type X509Certificate } from 'node:crypto';
-import { type Element, type Extension, extensionsIn, extensionsOf, integerIn, partsOf, TAG, within } from './der.ts';
+import {
+  type Element,
+  type Extension,
+  extensionsIn,
+  integerIn,
+  KEY_USAGE,
+  keyUsageOf,
+  partsOf,
+  TAG,
+  within,
+} from './der.ts';
 import { nameIn, serialIn } from './issuance.ts';
 
 /** Longest CRL in DER: some 17,000 revoked certificates, and in JSON it stays below an operator's longest request. */
@@ -7,10 +17,8 @@ const MAX_CRL_BYTES = 700_000;
 const [UTC_TIME, GENERALIZED_TIME] = [0x17, 0x18];
 /** The extensions among the parts of a CRL's body, `[0] EXPLICIT`. */
 const EXTENSIONS = 0xa0;
-/** Object identifiers of the extensions key usage and CRL number. */
-const [KEY_USAGE, CRL_NUMBER] = ['551d0f', '551d14'];
-/** Bit cRLSign of the key usage, RFC 5280 section 4.2.1.3: the seventh from the left. */
-const CRL_SIGN = 0b10;
+/** The object identifier of the extension CRL number. */
+const CRL_NUMBER = '551d14';
 /** RFC 7468 section 6. */
 const PEM_BLOCK = /-----BEGIN X509 CRL-----([^-]*)-----END X509 CRL-----/g;
 
@@ -152,10 +160,7 @@ function timeIn(der: Uint8Array, element: Element | undefined): number | undefin
   return Number.isNaN(ms) ? undefined : ms;
 }
 
-/** Without the extension a key may be used for all. */
 function maySignCrls({ raw }: X509Certificate): boolean {
-  const usage = extensionsOf(raw)?.find(({ oid }) => oid === KEY_USAGE)?.value;
-  if (usage === undefined) return true;
-  const [bits] = partsOf(usage, { start: 0, end: usage.length }) ?? [];
-  return bits?.tag === TAG.BIT_STRING && ((usage[bits.start + 1] ?? 0) & CRL_SIGN) !== 0;
+  const usage = keyUsageOf(raw);
+  return usage === undefined || (usage & KEY_USAGE.CRL_SIGN) !== 0;
 }

@@ -93,6 +93,23 @@ function extensionOf(der: Uint8Array, element: Element): Extension | undefined {
   };
 }
 
+/** Bits of the plain key usage, RFC 5280 section 4.2.1.3, in the first byte. */
+export const KEY_USAGE = { DIGITAL_SIGNATURE: 0x80, KEY_AGREEMENT: 0x08, CRL_SIGN: 0x02 } as const;
+
+/** The object identifier of the extension key usage. */
+const KEY_USAGE_OID = '551d0f';
+
+/** What the key of a certificate may be used for; undefined: for all; 0: for none that is known here, or it cannot be read. */
+export function keyUsageOf(der: Uint8Array): number | undefined {
+  const extensions = extensionsOf(der);
+  if (extensions === undefined) return 0;
+  const usage = extensions.find(({ oid }) => oid === KEY_USAGE_OID)?.value;
+  if (usage === undefined) return undefined;
+  const [bits] = partsOf(usage, { start: 0, end: usage.length }) ?? [];
+  // The first byte of a bit string tells how many bits of the last one are left over.
+  return bits?.tag === TAG.BIT_STRING && bits.end > bits.start + 1 ? (usage[bits.start + 1] ?? 0) : 0;
+}
+
 /** The path length in the value of a basic constraints extension, RFC 5280 section 4.2.1.9; undefined: there is no limit. */
 export function pathLengthIn(value: Uint8Array): number | undefined {
   const [constraints] = partsOf(value, { start: 0, end: value.length }) ?? [];

@@ -21,7 +21,12 @@ export const NOW_MS = Date.UTC(2026, 10, 23, 8, 30);
 export const DAY_MS = 86_400_000;
 
 const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
-const KEY_USAGES = { DATA: KeyUsageFlags.digitalSignature, CERTIFICATES: KeyUsageFlags.keyCertSign };
+const KEY_USAGES = {
+  DATA: KeyUsageFlags.digitalSignature,
+  AGREEMENT: KeyUsageFlags.keyAgreement,
+  KEYS: KeyUsageFlags.keyEncipherment,
+  CERTIFICATES: KeyUsageFlags.keyCertSign,
+};
 
 /** A certificate with its key. */
 export type Identity = {

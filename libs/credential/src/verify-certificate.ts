@@ -1,10 +1,10 @@
 import { timingSafeEqual, type X509Certificate } from 'node:crypto';
 import type { CredentialId } from '@latchkey/kernel';
 import {
-  allowsClientUse,
   type Fingerprints,
   fingerprintsOf,
   isCurrent,
+  isForClients,
   parseCertificate,
   parseFingerprint,
   trustedCaOf,
@@ -107,7 +107,7 @@ function bind(device: DeviceState, shown: Shown, context: VerifyContext): Verdic
 /** Usage and dates; a bare fingerprint has none. */
 function unusable(shown: Shown, context: VerifyContext): DenyVerdict | undefined {
   if (shown.leaf === undefined) return undefined;
-  if (!allowsClientUse(shown.leaf)) return deny('CERTIFICATE_INVALID');
+  if (!isForClients(shown.leaf)) return deny('CERTIFICATE_INVALID');
   return isCurrent(shown.leaf, context.nowMs) ? undefined : deny('CERTIFICATE_EXPIRED');
 }
 

@@ -5,7 +5,7 @@ import { cli } from './cli.ts';
 import { type Answered, curl, type Sent } from './curl.ts';
 import { httpsLogin } from './digest.ts';
 import { newIdentity } from './identity.ts';
-import { freeze, register, registerCertificate, unfreeze } from './operator.ts';
+import { freeze, register, registerCertificate, remove, retirePrimary, unfreeze } from './operator.ts';
 import { newPlace, type Place } from './place.ts';
 import { caFile, type Launched, launch, portOf } from './system.ts';
 
@@ -94,7 +94,7 @@ test('a certificate that is preset gets in without a token, another one does not
   expect(await report('certified', undefined)).toMatchObject(REFUSED_TOKEN);
 });
 
-test('a token ends with a reset, a freeze and a deletion, and a new login makes a new one', async () => {
+test('a token ends with a reset and a freeze, and a new login makes a new one', async () => {
   await register(system, 'ended', SECRET);
   const first = await tokenOf('ended');
   const reset = ['credential', 'reset', 'ended', '--kind', 'secret', '--slot'];
@@ -109,6 +109,23 @@ test('a token ends with a reset, a freeze and a deletion, and a new login makes 
   expect(await report('ended', next.access_token)).toMatchObject(REFUSED_TOKEN);
   await unfreeze(system, 'ended');
   expect(await report('ended', next.access_token)).toMatchObject(REFUSED_TOKEN);
+});
+
+test('a token ends with a forced disconnect, the retirement of its credential and a deletion', async () => {
+  const ends: Readonly<Record<string, (deviceId: string) => Promise<unknown>>> = {
+    forced: (deviceId) =>
+      cli(system, 'credential', 'reset', deviceId, '--kind', 'secret', '--slot', 'secondary', '--force-disconnect'),
+    retired: (deviceId) => retirePrimary(system, deviceId),
+    deleted: (deviceId) => remove(system, deviceId),
+  };
+  for (const [deviceId, end] of Object.entries(ends)) {
+    await register(system, deviceId, SECRET);
+    await cli(system, 'credential', 'reset', deviceId, '--kind', 'secret', '--slot', 'secondary');
+    const { access_token } = await tokenOf(deviceId);
+    expect(await report(deviceId, access_token)).toMatchObject({ status: 200 });
+    await end(deviceId);
+    expect(await report(deviceId, access_token)).toMatchObject(REFUSED_TOKEN);
+  }
 });
 
 test('a token is of no use to another device', async () => {
