@@ -41,7 +41,7 @@ export function isGrant(response: Buffer): boolean {
 }
 
 /** The first success of each device writes; it also brings the record into the cache. */
-export async function activate(auth: Server, devices: number, timestamp: string): Promise<void> {
+export async function activate(auth: Pick<Server, 'field'>, devices: number, timestamp: string): Promise<void> {
   const requests = Array.from({ length: devices }, (_, index) => encoded(attemptOf(index, timestamp)));
   const caller = new Caller({ address: auth.field('grpc'), requests, isRight: isGrant });
   await caller.callTimes(devices);

@@ -4,10 +4,11 @@ import { describeMachine } from './machine.ts';
 import { Processes } from './processes.ts';
 import { merged } from './report.ts';
 import { runSuites } from './run.ts';
-import { SUITES } from './suites.ts';
+import { ALL, chosenSuites, SUITES } from './suites.ts';
 import { tableOf } from './table.ts';
+import { type TargetFlags, targetOf } from './target.ts';
 
-type Flags = {
+type Flags = TargetFlags & {
   readonly quick: boolean;
   readonly json: boolean;
   readonly rounds?: number;
@@ -18,7 +19,6 @@ type Flags = {
 
 const EXIT_INTERRUPTED = 130;
 const MAX_ROUNDS = 1_000;
-const ALL = 'all';
 const ISO_DATE = 'YYYY-MM-DD'.length;
 
 const command = new Command('bench')
@@ -34,6 +34,9 @@ const command = new Command('bench')
       'json',
     ]),
   )
+  .option('--target <host:port>', 'ask the gRPC listener of a server elsewhere, in the clear (unary and stream can)')
+  .option('--admin <url>', 'with --target: its admin listener, http or https, where the devices are registered')
+  .option('--token-file <file>', 'with --target: the file that holds its operator token')
   .addOption(new Option('--scale <x>', 'multiplies counts and durations').argParser(Number).default(1).hideHelp())
   .addHelpText('after', helpText)
   .parse();
@@ -43,7 +46,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.once(signal, () => void processes.stop().finally(() => process.exit(EXIT_INTERRUPTED)));
 }
 try {
-  await run(command.processedArgs[0] as readonly string[] | undefined, command.opts<Flags>());
+  await run(command.processedArgs[0] as readonly string[], command.opts<Flags>());
 } catch (error) {
   process.stderr.write(`error: ${error instanceof Error ? error.message : error}\n`);
   process.exitCode = 1;
@@ -51,14 +54,17 @@ try {
   await processes.stop();
 }
 
-async function run(names: readonly string[] = [ALL], flags: Flags): Promise<void> {
+async function run(names: readonly string[], flags: Flags): Promise<void> {
   const { quick, json, rounds, scale, write, render } = flags;
   if (render !== undefined) return documentIn(render).render();
+  const target = targetOf(flags);
+  if (target !== undefined && write === true) throw new Error('with --target, --write needs a folder of its own');
   const [machine, commit] = [describeMachine(), describeCommit()];
   const document = write === undefined ? undefined : documentIn(write);
   const say = (text: string) => process.stderr.write(`${text}\n`);
-  const chosen = Object.entries(SUITES).filter(([name]) => names.includes(ALL) || names.includes(name));
-  const { found, failed } = await runSuites(chosen, { quick, rounds, scale, processes, say }, (name, findings) => {
+  const plan = { quick, rounds, scale, processes, say, ...(target === undefined ? {} : { target }) };
+  const chosen = chosenSuites(names, target !== undefined);
+  const { found, failed } = await runSuites(chosen, plan, (name, findings) => {
     const date = new Date().toISOString().slice(0, ISO_DATE);
     document?.add(name, { command: commandOf(name, flags), commit, date, machine, findings });
   });
@@ -72,8 +78,12 @@ function documentIn(folder: string | true): Document {
 }
 
 /** What measures this suite again. */
-function commandOf(suite: string, { quick, rounds }: Flags): string {
-  const flags = [...(quick ? ['--quick'] : []), ...(rounds === undefined ? [] : ['--rounds', rounds])];
+function commandOf(suite: string, { quick, rounds, target }: Flags): string {
+  const flags = [
+    ...(quick ? ['--quick'] : []),
+    ...(rounds === undefined ? [] : ['--rounds', rounds]),
+    ...(target === undefined ? [] : ['--target', target, '...']),
+  ];
   return ['npm run bench --', suite, ...flags].join(' ');
 }
 
@@ -89,8 +99,20 @@ function helpText(): string {
     'Suites:',
     ...suites,
     '',
-    'Progress goes to stderr. The suites cold, storm, memory and reset need redis-server; mqtt needs openssl, and mosquitto and',
-    'rabbitmq-server to compare with. What is missing is told, and the rest measured.',
+    'Progress goes to stderr. What a suite has no program for is told, and the rest measured; on Debian it is all',
+    'there with: apt-get install redis-server openssl mosquitto rabbitmq-server nghttp2-client g++ pkg-config',
+    'protobuf-compiler protobuf-compiler-grpc libgrpc++-dev',
+    '',
+    'With --target the rates and latencies are those of this client; the CPU time of the server is not known here.',
+    'The devices, bench-dev-..., have secrets that anyone can compute: they are deleted at the end, and the server',
+    'should be one that nothing depends on.',
+    '',
+    'Examples:',
+    '  npm run bench -- --quick',
+    '  npm run bench -- unary stream --json',
+    '  npm run bench -- all --write',
+    '  npm run bench -- stream --target 10.0.0.7:7410 --admin http://10.0.0.7:7480 --token-file operator.token',
+    '',
     'Exit codes: 0 measured, whether or not the aims are met, 1 an error.',
   ].join('\n');
 }

@@ -1,5 +1,6 @@
 import type { Findings } from './measure.ts';
 import type { Processes } from './processes.ts';
+import type { Target } from './target.ts';
 
 /** How a suite is to run. */
 export type Plan = {
@@ -10,6 +11,8 @@ export type Plan = {
   /** Multiplies counts and durations; below 1 the figures mean nothing. */
   readonly scale: number;
   readonly processes: Processes;
+  /** A server elsewhere, which is asked instead of one of this run. */
+  readonly target?: Target;
   /** Tells how far the run is. */
   readonly say: (text: string) => void;
 };

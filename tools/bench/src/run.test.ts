@@ -11,8 +11,8 @@ test('a suite that fails is told and keeps no other from running', async () => {
   const order: string[] = [];
   const outcome = await runSuites(
     [
-      ['first', { question: '', run: () => Promise.reject(new Error('no Redis')) }],
-      ['second', { question: '', run: async () => findings }],
+      ['first', () => Promise.reject(new Error('no Redis'))],
+      ['second', async () => findings],
     ],
     plan,
     (name) => order.push(name),

@@ -1,6 +1,5 @@
 import type { Findings } from './measure.ts';
-import type { Plan } from './plan.ts';
-import type { Entry } from './suites.ts';
+import type { Plan, Suite } from './plan.ts';
 
 /** What came of the suites of a run. */
 export type Outcome = {
@@ -11,7 +10,7 @@ export type Outcome = {
 
 /** Runs these suites one after the other; one that fails does not keep the others from running. */
 export async function runSuites(
-  suites: readonly (readonly [name: string, suite: Entry])[],
+  suites: readonly (readonly [name: string, suite: Suite])[],
   plan: Plan,
   onFound: (name: string, findings: Findings) => void = () => undefined,
 ): Promise<Outcome> {
@@ -21,7 +20,7 @@ export async function runSuites(
     const begunMs = performance.now();
     plan.say(`${name}: suite ${index + 1} of ${suites.length}`);
     try {
-      found[name] = await suite.run(plan);
+      found[name] = await suite(plan);
       onFound(name, found[name]);
       plan.say(`${name}: done in ${((performance.now() - begunMs) / 1_000).toFixed(0)} s`);
     } catch (error) {

@@ -1,7 +1,9 @@
+import { streamAtTarget, unaryAtTarget } from './at-target.ts';
 import { coldSuite } from './cold.ts';
 import { memorySuite } from './memory.ts';
 import { mqttSuite } from './mqtt.ts';
 import type { Suite } from './plan.ts';
+import { primitivesSuite } from './primitives.ts';
 import { resetSuite } from './reset.ts';
 import { stormSuite } from './storm.ts';
 import { streamSuite } from './stream.ts';
@@ -16,10 +18,18 @@ export type Entry = {
   /** What a reader of its figures should know beside that, in Markdown; the document shows it. */
   readonly reading?: string;
   readonly run: Suite;
+  /** What it does against a server elsewhere; left out: it cannot. */
+  readonly atTarget?: Suite;
 };
 
 /** All suites, in the order in which they run. */
 export const SUITES: Readonly<Record<string, Entry>> = {
+  primitives: {
+    question: 'What do the parts cost, each alone, that a decision is made of?',
+    reading:
+      'CPU time of one operation in this process, what it leaves to the garbage collector included. The caches hold a million entries. `hmac_sha256_one_shot` is the HMAC of the service, two one-shot hashes; `hmac_sha256_create_hmac` is that of `node:crypto`. Requests and responses go through the generated code of `@bufbuild/protobuf`.',
+    run: primitivesSuite,
+  },
   verify: {
     question:
       'What does a decision cost in process, with its record in the cache, against nothing but the LRU get, HMAC and constant-time compare that it cannot do without?',
@@ -30,6 +40,7 @@ export const SUITES: Readonly<Record<string, Entry>> = {
     reading:
       'Both servers are asked in turns by a client of grpc-js, and then by h2load, which nobody here wrote: one message of one device again and again, over as many connections and streams. h2load looks at the HTTP status alone and not at `grpc-status`, so a client of grpc-js has seen right answers of both servers before. A client on Node shares the cores with the server and leaves it idle at times, which makes a call dearer.',
     run: unarySuite,
+    atTarget: unaryAtTarget,
   },
   stream: {
     question:
@@ -37,6 +48,7 @@ export const SUITES: Readonly<Record<string, Entry>> = {
     reading:
       'The questions go through the gateway kit, 256 open at a time, as when devices reconnect. They are held against an empty unary handler on Node, and against one in C++ ([empty_server.cc](../tools/bench/cpp/empty_server.cc), the completion-queue API of grpc++ with one thread, the cheapest of its ways here), which h2load calls where there is one. At a lower rate fewer questions wait together, batches are smaller and a decision costs more: the curve shows how much.',
     run: streamSuite,
+    atTarget: streamAtTarget,
   },
   cold: {
     question:
@@ -74,3 +86,22 @@ export const SUITES: Readonly<Record<string, Entry>> = {
     run: mqttSuite,
   },
 };
+
+/** Stands for all of them. */
+export const ALL = 'all';
+
+/** The suites of these names in their order, none being all, as they run here or at a server elsewhere. Throws when one cannot. */
+export function chosenSuites(
+  names: readonly string[],
+  atTarget: boolean,
+): readonly (readonly [name: string, suite: Suite])[] {
+  const isEach = names.length === 0 || names.includes(ALL);
+  return Object.entries(SUITES).flatMap(([name, entry]) => {
+    const suite = atTarget ? entry.atTarget : entry.run;
+    if (!isEach && !names.includes(name)) return [];
+    if (suite !== undefined) return [[name, suite] as const];
+    if (!names.includes(name)) return [];
+    const able = Object.keys(SUITES).filter((each) => SUITES[each]?.atTarget !== undefined);
+    throw new Error(`${name} measures processes of its own and cannot run with --target; ${able.join(' and ')} can`);
+  });
+}
