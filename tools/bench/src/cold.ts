@@ -1,15 +1,13 @@
-import { DEFAULT_SETTINGS } from '@latchkey/credential';
 import { systemClock, systemRandom } from '@latchkey/kernel';
 import { generateKeyLine, HEADER_BYTES, parseKeyring, type Store } from '@latchkey/store';
-import { Verifier } from '@latchkey/verifier';
 import { deviceIdOf, timestampOf } from './devices.ts';
 import { growFleets } from './fleet-records.ts';
 import { keyOf, type RedisFleet, startRedisFleet } from './fleet-redis.ts';
-import { cpuUs, type Figure, type Findings, figureOf, perSecond, type Round, ratioOf } from './measure.ts';
-import { forEach } from './operator.ts';
+import { decideAll, IN_FLIGHT, inProcess, verifierOver } from './in-process.ts';
+import { alternate, cpuUs, type Figure, type Findings, figureOf, perSecond, type Round, ratioOf } from './measure.ts';
 import { type Suite, sizeOf } from './plan.ts';
 import { whatIsMissing } from './programs.ts';
-import { checkAnswer, decided, type Trial, trialsOf } from './questions.ts';
+import { type Trial, trialsOf } from './questions.ts';
 import { redisBenchmark } from './redis-benchmark.ts';
 import { connectRedis, type RedisClient } from './redis-client.ts';
 
@@ -19,12 +17,6 @@ const SIZES = {
   quick: { devices: 100_000, perRound: 25_000, rounds: 5 },
 };
 const AIM = { bound: 'at_least', value: 1 } as const;
-
-/** Questions, or GETs, under way at a time: devices that connect at once at one gateway. */
-const IN_FLIGHT = 256;
-
-/** The auth service's own, by default. */
-const FAILURES = { burst: 20, intervalMs: 5_000 };
 
 /** A reference without an aim. */
 const BENCHMARK = 'redis_benchmark_get_per_s';
@@ -52,16 +44,14 @@ export const coldSuite: Suite = async (plan) => {
   const clients = { get: await connectRedis(fleet.url, { lean: false }), lean: await connectRedis(fleet.url) };
   const next = windowsOf(devices, perRound);
   const timestamp = timestampOf(systemClock.now());
-  const turns: Turn[] = [];
-  for (let round = 0; round <= rounds; round++) {
-    const turn = {
-      get: await withRedisCpu(fleet, () => getRound(clients.get, next())),
-      lean: await withRedisCpu(fleet, () => getRound(clients.lean, next())),
-      cold: await withRedisCpu(fleet, () => decisionRound(store, trialsOf(next(), timestamp))),
-    };
-    if (round > 0) turns.push(turn); // the first one compiles the code
-    plan.say(`cold: GET ${cpuUs(turn.get).toFixed(1)} us, decision ${cpuUs(turn.cold).toFixed(1)} us`);
-  }
+  const sides = {
+    get: () => withRedisCpu(fleet, () => getRound(clients.get, next())),
+    lean: () => withRedisCpu(fleet, () => getRound(clients.lean, next())),
+    cold: () => withRedisCpu(fleet, () => decisionRound(store, trialsOf(next(), timestamp))),
+  };
+  const turns = await alternate<Turn>(rounds, sides, ({ get, cold }) =>
+    plan.say(`cold: GET ${cpuUs(get).toFixed(1)} us, decision ${cpuUs(cold).toFixed(1)} us`),
+  );
   const missing = whatIsMissing({ 'redis-benchmark': 'redis-tools' });
   const asked = { requests: perRound, inFlight: IN_FLIGHT, key: keyOf(deviceIdOf(0)) };
   const benchmark = missing ?? (await redisBenchmark(fleet.url, asked));
@@ -87,36 +77,20 @@ async function withRedisCpu({ client }: RedisFleet, act: () => Promise<Round>): 
 
 function getRound(client: RedisClient, indexes: readonly number[]): Promise<Round> {
   const keys = indexes.map((index) => keyOf(deviceIdOf(index)));
-  return measured(keys, async (key) => {
+  return inProcess(keys, async (key) => {
     const record = await client.get(key);
     if (record === null || record.length <= HEADER_BYTES) throw new Error(`${key} is no record`);
   });
 }
 
 async function decisionRound(store: Store, trials: readonly Trial[]): Promise<Round> {
-  const verifier = new Verifier({
-    ...{ store, clock: systemClock, random: systemRandom, settings: DEFAULT_SETTINGS, failures: FAILURES },
-    maxRecords: trials.length,
-  });
+  const verifier = verifierOver(store, trials.length);
   await verifier.start();
-  let repeats = 0;
-  const round = await measured(trials, async (trial) => {
-    const answer = await decided(verifier, trial.question);
-    checkAnswer(trial, answer);
-    repeats += answer.tries - 1;
-  });
-  const { hits, misses } = verifier.stats;
+  const round = await decideAll(verifier, trials);
   await verifier.close();
   // What was asked for again may have been read before.
-  if (hits > repeats || misses < trials.length) throw new Error(`${hits} of ${trials.length} records were cached`);
+  if (round.hits > round.repeats) throw new Error(`${round.hits} of ${trials.length} records were cached`);
   return round;
-}
-
-async function measured<T>(items: readonly T[], act: (item: T) => Promise<void>): Promise<Round> {
-  const [before, begunMs] = [process.cpuUsage(), performance.now()];
-  await forEach(items.length, (index) => act(items[index] as T), IN_FLIGHT);
-  const [wallMs, { user, system }] = [performance.now() - begunMs, process.cpuUsage(before)];
-  return { operations: items.length, cpuUs: user + system, wallMs };
 }
 
 /** `benchmark`: GETs a second, or why they were not measured. */

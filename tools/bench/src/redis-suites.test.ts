@@ -61,3 +61,25 @@ test('without redis-server a suite says what to install', { timeout: 60_000 }, a
     cold: 'there is no redis-server here (apt-get install redis-server)',
   });
 });
+
+test('the suite fleet has a curve for each store and access, and compares fleets', { timeout: 180_000 }, async () => {
+  const { ratios, rates, curves, absent } = await found('fleet');
+  expect(ratios).toEqual({ fleet_1m_over_100k: { ...ratio, aim: 1.2, bound: 'at_most' } });
+  expect(absent).toEqual({ fleet_10m_over_100k: '--quick leaves it out' });
+  expect(rates.fleet_equal_hits_percent.min).toBeGreaterThan(89);
+  expect(rates.fleet_equal_hits_percent.max).toBeLessThan(91);
+  const xs = (points: readonly { readonly x: number }[]) => points.map(({ x }) => x);
+  for (const { series } of Object.values(curves) as readonly { readonly series: Record<string, { x: number }[]> }[]) {
+    expect(Object.keys(series)).toEqual(['Redis, Zipf', 'Redis, uniform', 'embedded, Zipf', 'embedded, uniform']);
+    expect(Object.values(series).map(xs)).toEqual([
+      ...[
+        [50, 5_000, 50_000],
+        [50, 5_000, 50_000],
+      ],
+      ...[
+        [50, 5_000],
+        [50, 5_000],
+      ],
+    ]);
+  }
+});

@@ -1,5 +1,6 @@
 import { streamAtTarget, unaryAtTarget } from './at-target.ts';
 import { coldSuite } from './cold.ts';
+import { fleetSuite } from './fleet.ts';
 import { memorySuite } from './memory.ts';
 import { mqttSuite } from './mqtt.ts';
 import type { Suite } from './plan.ts';
@@ -75,6 +76,12 @@ export const SUITES: Readonly<Record<string, Entry>> = {
     reading:
       'Every device is in use and has two secrets. The cache is that of a process that has decided on all of them, heap and buffers after a garbage collection less what they were before; what the process holds beyond that until the system wants it back is the difference to `rss`. In Redis the records alone are held against the aim; the index of ids, last uses and the log stand beside them.',
     run: memorySuite,
+  },
+  fleet: {
+    question: 'What does a decision cost as the fleet grows from a thousand devices to ten million?',
+    reading:
+      'The curves have one cache of one size: what grows with the fleet is the share of questions that miss it. The ratios compare fleets with as many hits, nine of ten, and count the CPU time of Redis as well: what is left is the size of the fleet alone.',
+    run: fleetSuite,
   },
   reset: {
     question:
