@@ -1,47 +1,34 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import type { ServerCertificate } from '@latchkey/dtls';
-import { type LimitFlags, type Limits, limitOptions, limitsOf } from '@latchkey/gateway-kit';
 import {
+  type GatewayFlags,
+  type GatewaySettings,
+  gatewayOptions,
+  gatewaySettings,
   readSetting,
+} from '@latchkey/gateway-kit';
+import {
   readUpstream,
   type UpstreamFlags,
   type UpstreamSettings,
   upstreamOptions,
 } from '@latchkey/gateway-kit/upstream';
-import {
-  type Address,
-  addressesOption,
-  addressOption,
-  formatAddress,
-  isLoopback,
-  type LogLevel,
-  requireLoopback,
-  SettingsError,
-  serviceCommand,
-} from '@latchkey/runtime';
+import { type Address, addressOption, SettingsError, serviceCommand } from '@latchkey/runtime';
 import { Option } from 'commander';
 
 /** All that an operator can set. */
-export type Config = {
+export type Config = GatewaySettings & {
   readonly coaps: Address;
   /** Reads the certificate's files; throws a SettingsError when they do not fit. Undefined: devices with certificates are not served. */
   readonly certificate: (() => ServerCertificate) | undefined;
   readonly upstream: UpstreamSettings;
-  /** The replicas of the auth service. */
-  readonly auth: readonly Address[];
-  readonly metrics: Address;
-  readonly limits: Limits;
-  readonly logLevel: LogLevel;
 };
 
 type Flags = UpstreamFlags &
-  LimitFlags & {
+  GatewayFlags & {
     readonly coaps: Address;
     readonly tlsCert?: string;
     readonly tlsKey?: string;
-    readonly auth: readonly Address[];
-    readonly metrics: Address;
-    readonly logLevel: LogLevel;
   };
 
 /**
@@ -60,40 +47,21 @@ export function readConfig(argv: readonly string[]): Config {
       ).env('LATCHKEY_TLS_CERT'),
     )
     .addOption(new Option('--tls-key <file>', 'its private key, PEM').env('LATCHKEY_TLS_KEY'))
-    .addOption(
-      addressesOption(
-        '--auth <address,...>',
-        'the auth service: all its replicas, with commas between them or given again',
-        '127.0.0.1:7410',
-      ).env('LATCHKEY_AUTH'),
-    )
-    .addOption(
-      addressOption('--metrics <address>', 'HTTP listener for /metrics, /healthz and /readyz', '127.0.0.1:7484').env(
-        'LATCHKEY_COAP_METRICS',
-      ),
-    )
     .option(
       '--insecure-listen',
       'allow metrics that other machines can reach, and an auth service and a plain upstream on other ones',
       false,
     );
-  for (const option of [...limitOptions(), ...upstreamOptions()]) command.addOption(option);
+  const metrics = { fallback: '127.0.0.1:7484', env: 'LATCHKEY_COAP_METRICS' };
+  for (const option of [...gatewayOptions(metrics), ...upstreamOptions()]) command.addOption(option);
   command.parse(argv, { from: 'user' });
   return fromFlags(command.opts<Flags>());
 }
 
 function fromFlags(flags: Flags): Config {
-  const { coaps, auth, metrics, insecureListen, logLevel } = flags;
-  requireLoopback('--metrics', metrics, insecureListen);
-  const outside = auth.find(({ host }) => !isLoopback(host));
-  if (!insecureListen && outside !== undefined) {
-    throw new SettingsError(
-      `--auth ${formatAddress(outside)} is on another machine, and session secrets would travel from it in clear: ` +
-        'use a loopback address, or say --insecure-listen if the network itself is closed',
-    );
-  }
+  const settings = gatewaySettings(flags, 'session secrets');
   const certificate = certificateOf(flags);
-  return { coaps, certificate, upstream: readUpstream(flags), auth, metrics, limits: limitsOf(flags), logLevel };
+  return { ...settings, coaps: flags.coaps, certificate, upstream: readUpstream(flags) };
 }
 
 const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;

@@ -55,7 +55,7 @@ test.each([
   [
     'an auth service elsewhere',
     () => ['--http', '1', '--auth', '1,10.0.0.1:2'],
-    '--auth 10.0.0.1:2 is not on this machine',
+    '--auth 10.0.0.1:2 is on another machine',
   ],
   ['a plain broker elsewhere', () => ['--http', '1', '--upstream', 'mqtt://10.0.0.1:1883'], 'use mqtts://'],
   ['a URL with a password', () => ['--http', '1', '--upstream', 'mqtt://a:canary@b:1'], 'write mqtt://HOST:PORT'],

@@ -9,7 +9,7 @@ import {
 } from 'node:http2';
 import type { Server, Socket } from 'node:net';
 import { setTimeout as wait } from 'node:timers/promises';
-import { type ConnectionLimits, limitConnections, listenOn } from '@latchkey/gateway-kit';
+import { type ConnectionLimits, limitConnections, listenOn, type TlsIdentity } from '@latchkey/gateway-kit';
 import type { Address, Log } from '@latchkey/runtime';
 
 /** A TLS handshake takes a slow device on a slow network a few seconds. */
@@ -39,9 +39,6 @@ const MAX_SESSION_MB = 2;
 
 /** Longest time that a stop waits for answers to leave. */
 const DRAIN_DEADLINE_MS = 3_000;
-
-/** The private key of the TLS listener and its certificate chain, PEM. */
-export type TlsIdentity = { readonly cert: Buffer; readonly key: Buffer };
 
 /** A request and the way to answer it, in HTTP/1 or HTTP/2. */
 export type HttpRequest = IncomingMessage | Http2ServerRequest;

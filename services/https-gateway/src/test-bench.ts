@@ -1,12 +1,11 @@
 import 'reflect-metadata/lite';
 import { createHmac, KeyObject, webcrypto } from 'node:crypto';
-import type { Limits } from '@latchkey/gateway-kit';
+import type { Limits, TlsIdentity } from '@latchkey/gateway-kit';
 import { granted, TableAuth } from '@latchkey/gateway-kit/testing';
 import type { Broker } from '@latchkey/gateway-kit/testing-broker';
 import { createLog, parseAddress } from '@latchkey/runtime';
 import * as x509 from '@peculiar/x509';
 import { vi } from 'vitest';
-import type { TlsIdentity } from './listener.ts';
 import { type Deadlines, startHttpsGateway } from './wire.ts';
 
 /** A gateway with an auth service of its own, for a test. */

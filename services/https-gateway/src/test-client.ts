@@ -1,7 +1,7 @@
 import { type IncomingMessage, request as requestHttp } from 'node:http';
 import { connect as connectHttp2 } from 'node:http2';
 import { request as requestHttps } from 'node:https';
-import type { TlsIdentity } from './listener.ts';
+import type { TlsIdentity } from '@latchkey/gateway-kit';
 import type { Bench } from './test-bench.ts';
 
 /** The ways in. */

@@ -1,11 +1,11 @@
 import { X509Certificate } from 'node:crypto';
 import { connect as connectHttp2 } from 'node:http2';
 import { connect as connectTls } from 'node:tls';
+import type { TlsIdentity } from '@latchkey/gateway-kit';
 import { denied } from '@latchkey/gateway-kit/testing';
 import { type Broker, startBroker } from '@latchkey/gateway-kit/testing-broker';
 import { type AuthenticateRequest, DenyReason } from '@latchkey/protocol/v1';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import type { TlsIdentity } from './listener.ts';
 import { type Bench, grantAll, login, REPORT, ready, selfSigned, startBench } from './test-bench.ts';
 import { report, send, type Way } from './test-client.ts';
 

@@ -1,24 +1,19 @@
-import { type LimitFlags, type Limits, limitOptions, limitsOf } from '@latchkey/gateway-kit';
 import {
-  type Address,
-  addressesOption,
-  addressOption,
-  formatAddress,
-  isLoopback,
-  type LogLevel,
-  requireLoopback,
-  SettingsError,
-  serviceCommand,
-} from '@latchkey/runtime';
+  type GatewayFlags,
+  type GatewaySettings,
+  gatewayOptions,
+  gatewaySettings,
+  readIdentity,
+  type TlsIdentity,
+} from '@latchkey/gateway-kit';
+import { type Address, addressOption, SettingsError, serviceCommand } from '@latchkey/runtime';
 import { Option } from 'commander';
 import { addIngressOptions, type IngressConfig, type IngressFlags, readIngress } from './embedded/ingress-config.ts';
 import { addUpstreamOptions, readUpstream, type UpstreamFlags } from './front-door/config.ts';
 import type { UpstreamConfig } from './front-door/upstream.ts';
-import { readIdentity } from './identity.ts';
-import type { TlsIdentity } from './listener.ts';
 
 /** All that an operator can set. */
-export type Config = {
+export type Config = GatewaySettings & {
   readonly mqtt: Address;
   /** Undefined, as each of the next two: there is no such listener. */
   readonly mqtts: Address | undefined;
@@ -27,28 +22,19 @@ export type Config = {
   readonly ingress: IngressConfig | undefined;
   /** Reads the certificate of the TLS listeners from its files, or throws a SettingsError. Undefined: no TLS. */
   readonly identity: (() => TlsIdentity) | undefined;
-  /** The replicas of the auth service. */
-  readonly auth: readonly Address[];
   /** Undefined: the broker in this process. */
   readonly upstream: UpstreamConfig | undefined;
-  readonly metrics: Address;
-  readonly limits: Limits;
-  readonly logLevel: LogLevel;
 };
 
 type Flags = UpstreamFlags &
   IngressFlags &
-  LimitFlags & {
+  GatewayFlags & {
     mqtt: Address;
     mqtts: Address;
     ws?: Address;
     wss?: Address;
     tlsCert?: string;
     tlsKey?: string;
-    auth: readonly Address[];
-    metrics: Address;
-    insecureListen: boolean;
-    logLevel: LogLevel;
   };
 
 /**
@@ -75,24 +61,13 @@ export function readConfig(argv: readonly string[], upstreamPassword?: string): 
       ),
     )
     .addOption(new Option('--tls-key <file>', 'private key of the TLS listeners, PEM').env('LATCHKEY_TLS_KEY'))
-    .addOption(
-      addressesOption(
-        '--auth <address,...>',
-        'the auth service: all its replicas, with commas between them or given again',
-        '127.0.0.1:7410',
-      ).env('LATCHKEY_AUTH'),
-    )
-    .addOption(
-      addressOption('--metrics <address>', 'HTTP listener for /metrics, /healthz and /readyz', '127.0.0.1:7483').env(
-        'LATCHKEY_MQTT_METRICS',
-      ),
-    )
     .option(
       '--insecure-listen',
       'allow metrics and an ingress that other machines can reach, and an auth service on another one',
       false,
     );
-  for (const option of limitOptions()) command.addOption(option);
+  const metrics = { fallback: '127.0.0.1:7483', env: 'LATCHKEY_MQTT_METRICS' };
+  for (const option of gatewayOptions(metrics)) command.addOption(option);
   addIngressOptions(addUpstreamOptions(command)).parse(argv, { from: 'user' });
   const flags = command.opts<Flags>();
   const upstream = readUpstream(flags, upstreamPassword);
@@ -106,33 +81,24 @@ export function readConfig(argv: readonly string[], upstreamPassword?: string): 
 }
 
 function fromFlags(flags: Flags, mqttsGiven: boolean): Omit<Config, 'upstream'> {
-  requireLoopback('--metrics', flags.metrics, flags.insecureListen);
-  const outside = flags.auth.find(({ host }) => !isLoopback(host));
-  if (!flags.insecureListen && outside !== undefined) {
-    throw new SettingsError(
-      `--auth ${formatAddress(outside)} is on another machine, and proofs would travel to it in clear: ` +
-        'use a loopback address, or say --insecure-listen if the network itself is closed',
-    );
-  }
-  const { mqtt, mqtts, ws, wss, auth, metrics, logLevel } = flags;
+  const settings = gatewaySettings(flags, 'proofs');
+  const { mqtt, mqtts, ws, wss } = flags;
   const identity = tlsIdentity(flags, mqttsGiven);
   return {
+    ...settings,
     mqtt,
     mqtts: identity && mqtts,
     ws,
     wss,
     ingress: readIngress(flags, identity !== undefined),
     identity,
-    ...{ auth, metrics, logLevel },
-    limits: limitsOf(flags),
   };
 }
 
 function tlsIdentity({ wss, tlsCert, tlsKey }: Flags, mqttsGiven: boolean): Config['identity'] {
   if (tlsCert !== undefined && tlsKey !== undefined) {
-    const files = { certificate: tlsCert, key: tlsKey };
-    readIdentity(files);
-    return () => readIdentity(files);
+    readIdentity(tlsCert, tlsKey);
+    return () => readIdentity(tlsCert, tlsKey);
   }
   if (tlsCert !== undefined || tlsKey !== undefined || wss !== undefined || mqttsGiven) {
     throw new SettingsError('a TLS listener needs both --tls-cert and --tls-key');

@@ -4,7 +4,7 @@ import { createServer as createHttpsServer } from 'node:https';
 import { createServer, type Server, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { createServer as createTlsServer, type TlsOptions, Server as TlsServer } from 'node:tls';
-import { type ConnectionLimits, limitConnections, listenOn, sourceOf } from '@latchkey/gateway-kit';
+import { type ConnectionLimits, limitConnections, listenOn, sourceOf, type TlsIdentity } from '@latchkey/gateway-kit';
 import type { Address, Log } from '@latchkey/runtime';
 import {
   type Breach,
@@ -30,9 +30,6 @@ const DEVICE_RULES: PacketRules = {
   maxFirstBytes: MAX_CONNECT_BYTES,
   maxOtherBytes: MAX_PACKET_BYTES,
 };
-
-/** The private key of the TLS listeners and its certificate chain, PEM. */
-export type TlsIdentity = { readonly cert: Buffer; readonly key: Buffer };
 
 /** What takes over the connections of a listener. */
 export type Door = {

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { createHmac } from 'node:crypto';
-import type { Limits } from '@latchkey/gateway-kit';
+import type { Limits, TlsIdentity } from '@latchkey/gateway-kit';
 import { granted, TableAuth } from '@latchkey/gateway-kit/testing';
 import { createLog, parseAddress } from '@latchkey/runtime';
 import { connect, type IClientOptions, type MqttClient } from 'mqtt';
@@ -8,7 +8,6 @@ import { vi } from 'vitest';
 import type { Config } from './config.ts';
 import type { IngressCredential } from './embedded/ingress-config.ts';
 import type { UpstreamConfig } from './front-door/upstream.ts';
-import type { TlsIdentity } from './listener.ts';
 import { type Deadlines, startMqttGateway } from './wire.ts';
 
 const STAMP = '2025041401';

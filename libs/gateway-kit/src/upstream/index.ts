@@ -7,5 +7,5 @@ export {
   readReportPath,
   topicOf,
 } from './reports.ts';
-export { readSetting, readUpstream, type UpstreamFlags, type UpstreamSettings, upstreamOptions } from './settings.ts';
+export { readUpstream, type UpstreamFlags, type UpstreamSettings, upstreamOptions } from './settings.ts';
 export { openUpstream, type Upstream } from './upstream.ts';

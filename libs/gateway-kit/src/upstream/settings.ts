@@ -1,6 +1,7 @@
-import { readFileSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { isLoopback, SettingsError } from '@latchkey/runtime';
 import { Option } from 'commander';
+import { readSetting } from '../files.ts';
 import type { UpstreamOptions } from './upstream.ts';
 
 /** Where reports go to, and as whom. */
@@ -62,14 +63,4 @@ function readCredential(path: string): Pick<UpstreamSettings, 'username' | 'pass
   if (username === undefined || password === undefined)
     throw new SettingsError(`--upstream-credential ${path} does not hold one line USER:PASSWORD`);
   return { username, password };
-}
-
-/** What the file of an option holds. Throws a SettingsError. */
-export function readSetting(flag: string, path: string): Buffer {
-  try {
-    return readFileSync(path);
-  } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error';
-    throw new SettingsError(`${flag} ${path} cannot be read (${code})`, { cause: error });
-  }
 }

@@ -1,7 +1,7 @@
+import { readSetting } from '@latchkey/gateway-kit';
 import { Secret } from '@latchkey/kernel';
 import { type Address, formatAddress, isLoopback, parseAddress, SettingsError } from '@latchkey/runtime';
 import { type Command, Option } from 'commander';
-import { readFileOf } from '../files.ts';
 import { secureContextOf, type UpstreamConfig, type UpstreamTls } from './upstream.ts';
 
 /** Bytes of a user name or a password that MQTT can carry behind two bytes of length. */
@@ -80,11 +80,11 @@ function readTls({ upstreamCa, upstreamCert, upstreamKey }: UpstreamFlags): Upst
     throw new SettingsError('--upstream-cert and --upstream-key go together');
   }
   if (upstreamCa === undefined && upstreamCert === undefined) return undefined;
-  const ca = upstreamCa === undefined ? undefined : readFileOf('--upstream-ca', upstreamCa);
+  const ca = upstreamCa === undefined ? undefined : readSetting('--upstream-ca', upstreamCa);
   const identity =
     upstreamCert === undefined || upstreamKey === undefined
       ? undefined
-      : { cert: readFileOf('--upstream-cert', upstreamCert), key: readFileOf('--upstream-key', upstreamKey) };
+      : { cert: readSetting('--upstream-cert', upstreamCert), key: readSetting('--upstream-key', upstreamKey) };
   return { ca, identity };
 }
 
@@ -95,7 +95,7 @@ function readPassword(file: string | undefined, text: string | undefined): Secre
   const password =
     file === undefined
       ? text
-      : readFileOf('--upstream-password-file', file)
+      : readSetting('--upstream-password-file', file)
           .toString('utf8')
           .replace(/\r?\n$/, '');
   if (password === undefined) return undefined;
