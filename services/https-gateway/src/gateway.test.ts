@@ -106,6 +106,10 @@ describe.each(WAYS)('over %s', (way) => {
         status: 405,
         headers: { allow: 'POST' },
       });
+    expect(await send(bench, way, { path: '/v5/device-auth', method: 'HEAD' })).toMatchObject({
+      status: 405,
+      text: '',
+    });
     expect(asked).toEqual([]);
   });
 });

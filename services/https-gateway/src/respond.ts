@@ -1,3 +1,4 @@
+import type { ServerHttp2Stream } from 'node:http2';
 import type { Random } from '@latchkey/kernel';
 import type { Failure, Success } from './admit.ts';
 import { answerTo } from './answer.ts';
@@ -24,25 +25,27 @@ export function respond(
   { random, stopping }: RespondOptions,
 ): number {
   if (stopping() && request.httpVersionMajor === 1) response.setHeader('connection', 'close');
+  const status = answer(request, response, outcome, random);
+  request.resume();
+  return status;
+}
+
+function answer(request: HttpRequest, response: HttpResponse, outcome: Success | Failure, random: Random): number {
   switch (outcome.outcome) {
-    case 'TOKEN':
-      send(
-        response,
-        200,
-        { 'cache-control': 'no-store' },
-        { access_token: outcome.token, expires_in: outcome.expiresInS },
-      );
-      break;
+    case 'TOKEN': {
+      const body = { access_token: outcome.token, expires_in: outcome.expiresInS };
+      send(response, 200, { 'cache-control': 'no-store' }, body);
+      return 200;
+    }
     case 'REPORTED':
       send(response, 200, {});
-      break;
+      return 200;
     case 'REFUSED': {
       const { status, code, message } = answerTo(outcome.refusal, outcome.shown);
       send(response, status, headersOf(status, request, random), { error_code: code, error_msg: message });
+      return status;
     }
   }
-  request.resume();
-  return response.statusCode;
 }
 
 function headersOf(status: number, request: HttpRequest, random: Random): Headers {
@@ -59,18 +62,26 @@ function headersOf(status: number, request: HttpRequest, random: Random): Header
   }
 }
 
-function send(response: HttpResponse, status: number, headers: Headers, body?: object): void {
+function send(response: HttpResponse, status: number, more: Headers, body?: object): void {
   const text = body === undefined ? '' : JSON.stringify(body);
   const type: Headers = body === undefined ? {} : { 'content-type': 'application/json' };
-  response.writeHead(status, { ...type, ...headers, 'content-length': Buffer.byteLength(text) });
-  if ('stream' in response) endStream(response.stream);
-  response.end(text);
+  const headers = { ...type, ...more, 'content-length': Buffer.byteLength(text) };
+  if ('stream' in response) {
+    sendOn(response.stream, { ':status': status, ...headers }, text);
+  } else {
+    response.writeHead(status, headers);
+    response.end(text);
+  }
 }
 
-/** A stream whose request is not read to its end would stay open until its device is done. */
-function endStream(stream: {
-  readonly once: (event: 'finish', listener: () => void) => unknown;
-  readonly close: () => void;
-}) {
+/**
+ * Not through the response that looks like one of HTTP/1: it has every stream wait for trailers, and Node ends the
+ * process with a failed assertion (Http2Stream::OnTrailers) when such a stream is gone before its last frame is written.
+ */
+function sendOn(stream: ServerHttp2Stream, headers: Headers, text: string): void {
+  if (stream.destroyed || stream.closed) return;
+  // A stream whose request is not read to its end would stay open until its device is done.
   stream.once('finish', () => stream.close());
+  stream.respond(headers); // which ends that of a HEAD
+  if (!stream.writableEnded) stream.end(text);
 }

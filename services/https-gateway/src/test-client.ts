@@ -78,7 +78,7 @@ function overHttp2(port: number, { path, method = 'POST', headers, certificate, 
       resolve(gotOf(status, got, chunks));
     });
     stream.on('error', reject);
-    stream.end(bytesOf(body));
+    if (!stream.writableEnded) stream.end(bytesOf(body)); // that of a HEAD has ended
   });
 }
 
