@@ -13,8 +13,8 @@ export type Run = {
   readonly until: RegExp;
 };
 
-/** The slowest of them gives up after some 8 s by itself. */
-const GIVE_UP_MS = 12_000;
+/** The slowest of them gives up after some 8 s by itself, later on a busy machine. */
+const GIVE_UP_MS = 25_000;
 
 /** All that the program printed until it said what was waited for, or ended, or time was up. */
 export async function outputOf({ program, args, input, until }: Run): Promise<string> {

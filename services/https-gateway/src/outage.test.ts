@@ -85,7 +85,7 @@ test('what the broker does not take at once waits for its turn, and goes if its 
     const bench = await start({ broker: narrow });
     await ready(bench);
     const many = Array.from({ length: 20 }, (_, index) =>
-      send(bench, 'plain HTTP/1.1', report('a', 'messages/up', `${index}`)),
+      send(bench, 'plain HTTP/1.1', report(`many-${index}`, 'messages/up', `${index}`)),
     );
     expect((await Promise.all(many)).map(({ status }) => status)).toEqual(many.map(() => 200));
     await until(() => narrow.arrived.length === 20);
