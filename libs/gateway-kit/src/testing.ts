@@ -1,6 +1,7 @@
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { Server, ServerCredentials, type ServerDuplexStream, type ServerWritableStream, status } from '@grpc/grpc-js';
 import { systemClock } from '@latchkey/kernel';
+import { freePort } from '@latchkey/kernel/testing';
 import {
   type AuthenticateRequest,
   AuthenticateResponseSchema,
@@ -87,8 +88,9 @@ export class TableAuth {
   #serving = true;
   #beat: NodeJS.Timeout | undefined;
 
-  /** Listens; port 0 takes a free one. Answers the port. */
-  async start(port = 0): Promise<number> {
+  /** Listens, on a free port unless given. Answers the port. */
+  async start(given?: number): Promise<number> {
+    const port = given ?? (await freePort());
     const server = new Server();
     addService(
       server,

@@ -1,12 +1,13 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
 import { systemClock, systemRandom } from '@latchkey/kernel';
+import { freePort } from '@latchkey/kernel/testing';
 import { StoreUnavailable } from '@latchkey/store';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { addressText, parseDeployment, parseRedisUrl } from './address.ts';
 import { device, newKeyring, openOn, withClient, writeOf } from './fixture.ts';
 import { refusalOf, settingsWarnings } from './greeting.ts';
-import { freePort, type RedisServer, startRedisServer } from './redis-server.ts';
+import { type RedisServer, startRedisServer } from './redis-server.ts';
 import { openRedisStore } from './redis-store.ts';
 
 const keyring = newKeyring();

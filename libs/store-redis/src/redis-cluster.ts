@@ -1,7 +1,8 @@
+import { freePort } from '@latchkey/kernel/testing';
 import { command } from './command.ts';
 import { SLOTS } from './keys.ts';
 import { until, untilReplicated } from './redis-sentinel.ts';
-import { freePort, type RedisServer, startRedisServer } from './redis-server.ts';
+import { type RedisServer, startRedisServer } from './redis-server.ts';
 
 /** How a Cluster is started for tests. */
 export type RedisClusterOptions = {

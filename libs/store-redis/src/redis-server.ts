@@ -1,10 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { type AddressInfo, connect, createServer } from 'node:net';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { freePort } from '@latchkey/kernel/testing';
 
 /** How a server for tests is started. */
 export type RedisServerOptions = {
@@ -33,16 +34,6 @@ export type RedisServer = {
 const PING_PAUSE_MS = 20;
 // 10 s: loading a large append-only file on a busy machine.
 const PING_ATTEMPTS = 500;
-
-/** A port of the loopback interface that nothing listens on. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
 
 /** Whether the server answers PING; a server that asks for a password is up, too. */
 async function pings(port: number): Promise<boolean> {

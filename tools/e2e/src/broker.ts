@@ -5,7 +5,7 @@ import { connect } from 'node:net';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { freePort } from './place.ts';
+import { freePort } from '@latchkey/kernel/testing';
 
 const START_DEADLINE_MS = 30_000;
 const PROBE_PAUSE_MS = 50;

@@ -1,6 +1,7 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { freePort } from '@latchkey/kernel/testing';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Ca, newCa } from './ca.ts';
 import { cli, tryCli } from './cli.ts';
@@ -8,7 +9,7 @@ import { certificateLogin } from './digest.ts';
 import { type Identity, newIdentity } from './identity.ts';
 import { dialIn, type Link } from './link.ts';
 import { mosquitto } from './mosquitto.ts';
-import { freePort, newPlace, type Place } from './place.ts';
+import { newPlace, type Place } from './place.ts';
 import type { Program } from './program.ts';
 import { caFile, type Launched, launch, type System, startAuth } from './system.ts';
 

@@ -1,10 +1,11 @@
 import { setTimeout as pause } from 'node:timers/promises';
+import { freePort } from '@latchkey/kernel/testing';
 import { describe, expect, test, vi } from 'vitest';
 import { login } from './digest.ts';
 import { dial, dialIn } from './link.ts';
 import { mosquitto } from './mosquitto.ts';
 import { deviceOf, freeze, register, resetPrimary, tryProof, unfreeze } from './operator.ts';
-import { freePort, STORES } from './place.ts';
+import { STORES } from './place.ts';
 import { placeFor, programFor, systemFor } from './scope.ts';
 import { portOf, startAuth, startGateway, systemOf } from './system.ts';
 

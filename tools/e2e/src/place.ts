@@ -32,13 +32,6 @@ export async function newPlace(store: (typeof STORES)[number] = 'embedded'): Pro
   };
 }
 
-/** A loopback port that was free a moment ago, for a service that is to come back on the same one. */
-export async function freePort(): Promise<number> {
-  const taken = await takePort();
-  await taken.release();
-  return taken.port;
-}
-
 /** Listens on a loopback port: a free one unless given. Rejects when another program has it. */
 export function takePort(port = 0): Promise<{ readonly port: number; readonly release: () => Promise<void> }> {
   return new Promise((resolve, reject) => {

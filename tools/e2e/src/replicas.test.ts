@@ -1,9 +1,10 @@
+import { freePort } from '@latchkey/kernel/testing';
 import { startProxy } from '@latchkey/store-redis/testing';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { login } from './digest.ts';
 import { dial, dialIn, type Link } from './link.ts';
 import { freeze, register, unfreeze } from './operator.ts';
-import { freePort, newPlace, type Place } from './place.ts';
+import { newPlace, type Place } from './place.ts';
 import type { Program } from './program.ts';
 import { type System, startAuth, startGateway, systemOf } from './system.ts';
 

@@ -3,12 +3,13 @@ import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { type AddressInfo, connect, createServer } from 'node:net';
+import { connect } from 'node:net';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { Secret } from '@latchkey/kernel';
+import { freePort } from '@latchkey/kernel/testing';
 import { newAuthority, type Pair } from '../test-certificates.ts';
 import { secureContextOf, type UpstreamConfig } from './upstream.ts';
 
@@ -45,15 +46,6 @@ function pageFile(name: string): string {
     new RegExp(`<!-- file: ${name.replace('.', '\\.')} -->\n\`\`\`[a-z]+\n([^]*?)\`\`\``).exec(page) ?? [];
   if (text === undefined) throw new Error(`docs/front-door.md has no file ${name}`);
   return text;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 type Place = {
