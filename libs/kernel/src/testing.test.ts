@@ -5,10 +5,10 @@ import { freePort } from './testing.ts';
 
 test('a free port can be listened on, and is not one that others get who take any', async () => {
   const ports = await Promise.all(Array.from({ length: 20 }, freePort));
-  const any = createServer().listen(0, '127.0.0.1');
-  await once(any, 'listening');
-  expect(Math.max(...ports)).toBeLessThan((any.address() as AddressInfo).port);
+  const other = createServer().listen(0, '127.0.0.1');
+  await once(other, 'listening');
+  expect(Math.max(...ports)).toBeLessThan((other.address() as AddressInfo).port);
   const server = createServer().listen(ports[0], '127.0.0.1');
   await once(server, 'listening');
-  for (const one of [any, server]) one.close();
+  for (const one of [other, server]) one.close();
 });
