@@ -1,7 +1,7 @@
 import { coapPost } from './coap-client.ts';
 import { curl } from './curl.ts';
 import { httpsLogin, login } from './digest.ts';
-import { mosquitto } from './mosquitto.ts';
+import { mosquittoOnce } from './mosquitto.ts';
 import { caFile, type System } from './system.ts';
 
 /** What becomes of a device that shows its secret. */
@@ -20,7 +20,7 @@ export type Edge = {
 export const EDGES: readonly Edge[] = [
   {
     name: 'MQTT',
-    show: async (system, deviceId, secret) => `CONNACK ${await mosquitto(system.mqtt, login(deviceId, secret))}`,
+    show: async (system, deviceId, secret) => `CONNACK ${await mosquittoOnce(system.mqtt, login(deviceId, secret))}`,
     told: {
       IN: 'CONNACK 0',
       IN_BY_SECONDARY: 'CONNACK 0',

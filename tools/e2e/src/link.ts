@@ -1,4 +1,5 @@
 import { connect, type IClientOptions } from 'mqtt';
+import { COME_AGAIN, whileUndecided } from './again.ts';
 import type { Login } from './digest.ts';
 
 /** A device's link that stays open. */
@@ -16,7 +17,7 @@ export type Link = {
 const CLOSE_DEADLINE_MS = 20_000;
 
 /** Connects with mqtt.js; gives the link, or the return code of a refusal. Rejects when neither comes. */
-export function dial(port: number, login: Login, more: IClientOptions = {}): Promise<Link | number> {
+export function dialOnce(port: number, login: Login, more: IClientOptions = {}): Promise<Link | number> {
   const { username } = login;
   return new Promise((resolve, reject) => {
     const client = connect({ host: '127.0.0.1', port, keepalive: 60, reconnectPeriod: 0, ...login, ...more });
@@ -32,6 +33,11 @@ export function dial(port: number, login: Login, more: IClientOptions = {}): Pro
     );
     client.once('close', () => reject(new Error('closed without an answer')));
   });
+}
+
+/** The same, and it comes again when it is told to. */
+export function dial(port: number, login: Login, more: IClientOptions = {}): Promise<Link | number> {
+  return whileUndecided(() => dialOnce(port, login, more), COME_AGAIN);
 }
 
 /** Connects a device that must be let in. */

@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { COME_AGAIN, whileUndecided } from './again.ts';
 import type { Login } from './digest.ts';
 
 /** How to connect, beyond the login. */
@@ -14,11 +15,16 @@ export type Way = {
 /** A stuck client is a failure after this time. */
 const DEADLINE_MS = 15_000;
 
+/** The same as `mosquittoOnce`, and it comes again when it is told to. */
+export function mosquitto(port: number, login: Login, way: Way = {}): Promise<number> {
+  return whileUndecided(() => mosquittoOnce(port, login, way), COME_AGAIN);
+}
+
 /**
  * Connects and publishes one message with QoS 1 by `mosquitto_pub`. Gives its exit code, which is the return code of
  * CONNACK when the gateway refused, and 0 when the message was acknowledged.
  */
-export function mosquitto(port: number, login: Login, way: Way = {}): Promise<number> {
+export function mosquittoOnce(port: number, login: Login, way: Way = {}): Promise<number> {
   const { clientId, username, password } = login;
   const args = [
     ...['-h', '127.0.0.1', '-p', String(port), '-V', way.version ?? 'mqttv311', '-k', String(way.keepaliveS ?? 60)],

@@ -2,8 +2,8 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { freePort } from '@latchkey/kernel/testing';
 import { describe, expect, test, vi } from 'vitest';
 import { login } from './digest.ts';
-import { dial, dialIn } from './link.ts';
-import { mosquitto } from './mosquitto.ts';
+import { dialIn, dialOnce } from './link.ts';
+import { mosquitto, mosquittoOnce } from './mosquitto.ts';
 import { deviceOf, freeze, register, resetPrimary, tryProof, unfreeze } from './operator.ts';
 import { STORES } from './place.ts';
 import { placeFor, programFor, systemFor } from './scope.ts';
@@ -30,21 +30,21 @@ describe.concurrent.for(STORES)('over the %s store', (store) => {
     const authPort = await freePort();
     const gateway = programFor(scope, await startGateway(authPort));
     const right = login('patient', SECRET);
-    expect(await mosquitto(portOf(gateway.ready['mqtt'] ?? ''), right)).toBe(3);
+    expect(await mosquittoOnce(portOf(gateway.ready['mqtt'] ?? ''), right)).toBe(3);
 
     let auth = programFor(scope, await startAuth(place, authPort));
     let system = systemOf(place, auth, gateway);
     await register(system, 'patient', SECRET);
-    await until(() => mosquitto(system.mqtt, right), 0, [3]);
+    await until(() => mosquittoOnce(system.mqtt, right), 0, [3]);
 
     for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
       const link = await dialIn(system.mqtt, right);
       expect(await auth.end(signal)).toBe({ SIGTERM: 0, SIGKILL: null }[signal]);
-      await until(() => dial(system.mqtt, login('other', SECRET)), 3, []);
+      await until(() => dialOnce(system.mqtt, login('other', SECRET)), 3, []);
       await link.publish(); // a link that is open stays
       auth = programFor(scope, await startAuth(place, authPort));
       system = systemOf(place, auth, gateway);
-      await until(() => dial(system.mqtt, login('other', SECRET)), 4, [3]);
+      await until(() => dialOnce(system.mqtt, login('other', SECRET)), 4, [3]);
       await link.publish();
       await freeze(system, 'patient');
       await link.closed(); // and the gateway follows the changes again
@@ -115,7 +115,7 @@ describe.concurrent.for(STORES)('over the %s store', (store) => {
       }
     }
     expect(total).toBeGreaterThan(2 * ids.length);
-    await until(() => mosquitto(system.mqtt, login('killed-0', 'not-the-secret')), 4, [3]);
+    await until(() => mosquittoOnce(system.mqtt, login('killed-0', 'not-the-secret')), 4, [3]);
   });
 });
 
@@ -127,10 +127,10 @@ test.concurrent('while Redis is away devices are told to come back, and then get
   expect(await mosquitto(system.mqtt, right)).toBe(0);
   const link = await dialIn(system.mqtt, right);
   await place.redis?.kill();
-  await until(() => mosquitto(system.mqtt, login('unknown', SECRET)), 3, []);
+  await until(() => mosquittoOnce(system.mqtt, login('unknown', SECRET)), 3, []);
   await link.publish();
   await place.redis?.restart();
-  await until(() => mosquitto(system.mqtt, right), 0, [3]);
+  await until(() => mosquittoOnce(system.mqtt, right), 0, [3]);
   await resetPrimary(system, 'patient', 'second-secret');
   expect(await mosquitto(system.mqtt, right)).toBe(4);
   expect(await mosquitto(system.mqtt, login('patient', 'second-secret'))).toBe(0);

@@ -20,6 +20,9 @@ export type Program = {
 /** How a process ended that never was ready. */
 export type Failure = { readonly code: number | null; readonly said: string };
 
+/** How often a program that must come up is started. */
+const STARTS = 5;
+
 /** Lines of the log that are kept for a test that fails. */
 const KEPT_LINES = 60;
 
@@ -45,11 +48,17 @@ export function run(script: string, args: readonly string[]): ChildProcess {
   });
 }
 
-/** Starts a program and waits until it is ready. Rejects with what it said when it ends before that. */
+/**
+ * Starts a program and waits until it is ready, as a supervisor does: a service whose store does not answer in time, as on
+ * a busy machine, ends with code 1 and is started again. Rejects with what it said when it ends otherwise, or too often.
+ */
 export async function start(script: string, args: readonly string[]): Promise<Program> {
-  const outcome = await tryStart(script, args);
-  if ('ready' in outcome) return outcome;
-  throw new Error(`${script} ended with ${outcome.code}:\n${outcome.said}`);
+  for (let attempt = 1; ; attempt++) {
+    const outcome = await tryStart(script, args);
+    if ('ready' in outcome) return outcome;
+    if (outcome.code !== 1 || attempt === STARTS)
+      throw new Error(`${script} ended with ${outcome.code}:\n${outcome.said}`);
+  }
 }
 
 /** Starts a program that may end instead of being ready. */

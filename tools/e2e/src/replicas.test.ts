@@ -2,7 +2,7 @@ import { freePort } from '@latchkey/kernel/testing';
 import { startProxy } from '@latchkey/store-redis/testing';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { login } from './digest.ts';
-import { dial, dialIn, type Link } from './link.ts';
+import { dial, dialIn, dialOnce, type Link } from './link.ts';
 import { freeze, register, unfreeze } from './operator.ts';
 import { newPlace, type Place } from './place.ts';
 import type { Program } from './program.ts';
@@ -63,7 +63,7 @@ function by(number: number): System {
 
 async function comeAndGo(deviceId: string, secret: string, into: number[]): Promise<void> {
   while (!over) {
-    const answer = await dial(by(1).mqtt, login(deviceId, secret));
+    const answer = await dialOnce(by(1).mqtt, login(deviceId, secret));
     into.push(typeof answer === 'number' ? answer : 0);
     if (typeof answer !== 'number') await answer.close();
     await new Promise((resolve) => setTimeout(resolve, 20));
