@@ -69,7 +69,8 @@ export function sealingContract(makeStore: MakeStore): void {
       await expect(store.read(ONE)).rejects.toThrow(RecordError);
       await overwrite(ONE, record().subarray(0, 60));
       await expect(store.read(ONE)).rejects.toThrow(RecordError);
-      await overwrite(ONE, record().with(-1, 1));
+      const whole = record();
+      await overwrite(ONE, whole.with(-1, (whole.at(-1) ?? 0) ^ 1));
       await expect(store.read(ONE)).rejects.toThrow(/device one/);
     });
   });
