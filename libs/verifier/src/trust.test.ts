@@ -8,6 +8,7 @@ import {
   enableCertificate,
   fingerprintsOf,
   heldIn,
+  issuerKeyOf,
   markKeyOf,
   NOTHING_TRUSTED,
   type Proof,
@@ -61,6 +62,14 @@ const disable = (fingerprint: string) =>
   );
 const enable = (fingerprint: string) =>
   entrust(held.inner, disabledKeyOf(fingerprint), (set) => enableCertificate(set, fingerprint));
+/** The mark that a CRL would name the leaf by, and the CRL. */
+const REVOKED = shownMarks(chain(LEAF_ONE)).find((mark) => mark.startsWith('i')) ?? '';
+const ISSUER = REVOKED.slice(1, 33);
+const revoke = () => {
+  const crl = { caId: CA_ID, issuer: ISSUER, number: 1n, thisUpdateMs: 1, nextUpdateMs: 2, revoked: [REVOKED] };
+  return entrust(held.inner, issuerKeyOf(ISSUER), (set) => ({ ...set, crls: [crl] }));
+};
+const unrevoke = () => entrust(held.inner, issuerKeyOf(ISSUER), () => NOTHING_TRUSTED);
 const distrust = () => entrust(held.inner, CAS_KEY, (set) => disableCa(set, CA_ID));
 const settle = () => new Promise((resolve) => setImmediate(resolve));
 const DISABLED = { granted: false, reason: 'CERTIFICATE_DISABLED' };
@@ -94,6 +103,18 @@ test('of a bare fingerprint only its own form is known', async () => {
   expect(await ask(bare(OWN.sha256))).toMatchObject({ granted: true });
   await disable(OWN.sha256);
   expect(await ask(bare(OWN.sha256.toUpperCase()))).toEqual(DISABLED);
+});
+
+test('what a CRL revokes is refused and its sessions fall, also of the time before; a bare fingerprint tells nothing', async () => {
+  await pin(LEAF.sha256, chain(LEAF_ONE));
+  const session = await sessionBy(chain(LEAF_ONE));
+  await revoke();
+  expect(await ask(chain(LEAF_ONE))).toEqual(DISABLED);
+  expect(await ask(chain(SELF_SIGNED, LEAF_ONE))).toEqual(DISABLED);
+  expect(await ask(bare(LEAF.sha256))).toMatchObject({ granted: true });
+  expect(await verifier.checkSessions([session, forgetful(session)])).toEqual([false, true]);
+  await unrevoke();
+  expect(await ask(chain(LEAF_ONE))).toMatchObject({ granted: true });
 });
 
 test('a certificate is bound by a trusted CA, and is refused once that is disabled', async () => {
@@ -228,6 +249,8 @@ const STEPS = [
   'enable',
   'distrust',
   'trust',
+  'revoke',
+  'unrevoke',
   'read',
   'read',
   'trustRead',
@@ -241,14 +264,17 @@ test('a certificate that was shut out before the question began is never let in'
     fc.asyncProperty(steps, async (plan) => {
       await entrust(held.inner, CAS_KEY, () => NOTHING_TRUSTED);
       await entrust(held.inner, disabledKeyOf(LEAF.sha1), () => NOTHING_TRUSTED);
-      let [trusted, disabled] = [false, false];
+      await unrevoke();
+      let [trusted, disabled, revoked] = [false, false, false];
       const asked: { mayBe: boolean; readonly done: Promise<boolean> }[] = [];
-      const turn = async (next: { trusted?: boolean; disabled?: boolean }, write: () => Promise<void>) => {
-        const [willTrust, willDisable] = [next.trusted ?? trusted, next.disabled ?? disabled];
+      const mayEnter = () => trusted && !disabled && !revoked;
+      type Standing = { trusted?: boolean; disabled?: boolean; revoked?: boolean };
+      const turn = async (next: Standing, write: () => Promise<void>) => {
+        const will = { trusted, disabled, revoked, ...next };
         // Until the write has answered, both what was and what will be may count.
-        if (willTrust && !willDisable) for (const question of asked) question.mayBe = true;
+        if (will.trusted && !will.disabled && !will.revoked) for (const question of asked) question.mayBe = true;
         await write();
-        [trusted, disabled] = [willTrust, willDisable];
+        ({ trusted, disabled, revoked } = will);
       };
       for (const gate of [held.reads, held.trustReads]) gate.shut();
       for (const step of plan) {
@@ -257,11 +283,13 @@ test('a certificate that was shut out before the question began is never let in'
             ({ granted }) => granted,
             () => false,
           );
-        if (step === 'ask') asked.push({ mayBe: trusted && !disabled, done: done() });
+        if (step === 'ask') asked.push({ mayBe: mayEnter(), done: done() });
         if (step === 'disable' && !disabled) await turn({ disabled: true }, () => disable(LEAF.sha1));
         if (step === 'enable' && disabled) await turn({ disabled: false }, () => enable(LEAF.sha1));
         if (step === 'distrust' && trusted) await turn({ trusted: false }, distrust);
         if (step === 'trust' && !trusted) await turn({ trusted: true }, () => retrust());
+        if (step === 'revoke' && !revoked) await turn({ revoked: true }, revoke);
+        if (step === 'unrevoke' && revoked) await turn({ revoked: false }, unrevoke);
         if (step === 'read') held.reads.release();
         if (step === 'trustRead') held.trustReads.release();
         if (step === 'lose') held.lose();
@@ -269,7 +297,7 @@ test('a certificate that was shut out before the question began is never let in'
       }
       for (const gate of [held.reads, held.trustReads]) gate.open();
       for (const { mayBe, done } of asked) expect([mayBe, false]).toContain(await done);
-      expect((await ask(chain(LEAF_ONE))).granted).toBe(trusted && !disabled);
+      expect((await ask(chain(LEAF_ONE))).granted).toBe(mayEnter());
     }),
     { numRuns: 100 },
   );
