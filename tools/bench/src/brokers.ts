@@ -10,7 +10,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { freePort } from '@latchkey/kernel/testing';
 import { cpuUsOf, type Processes, type Server } from './processes.ts';
-import { isInstalled, WITH_SBIN } from './programs.ts';
+import { isInstalled, WITH_SBIN, whatIsMissing } from './programs.ts';
 
 /** Another broker, with a listener for plain MQTT and one for TLS. */
 export type Broker = Pick<Server, 'cpuUs'> & { readonly port: number; readonly tlsPort: number };
@@ -39,6 +39,17 @@ const MAX_SAID_CHARS = 20_000;
 const RABBITMQ = '/usr/lib/rabbitmq/bin/rabbitmq-server';
 
 const run = promisify(execFile);
+
+/** The brokers that are not here, with what to install. */
+export function missingBrokers(): Readonly<Record<string, string>> {
+  const missing = {
+    mosquitto: whatIsMissing({ mosquitto: 'mosquitto' }),
+    rabbitmq: whatIsMissing({ [RABBITMQ]: 'rabbitmq-server' }),
+  };
+  return Object.fromEntries(
+    Object.entries(missing).flatMap(([name, what]) => (what === undefined ? [] : [[name, what]])),
+  );
+}
 
 /** Makes a certificate for the servers of a run, on P-256. */
 export async function newPair(processes: Processes): Promise<Pair> {

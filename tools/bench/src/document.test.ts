@@ -6,7 +6,7 @@ import { Document } from './figures.ts';
 import { distributionOf } from './latency.ts';
 import { type Findings, ratioOf } from './measure.ts';
 
-const machine = { cpu: 'A CPU (x64)', cores: 2, memoryGiB: 8, os: 'Linux 6.1', node: 'v26.0.0' };
+const machine = { cpu: 'A CPU (x64)', cores: 2, memoryGiB: 8, os: 'Linux 6.1', node: 'v26.0.0', load: 0.1 };
 const SUITES = { unary: { question: 'What does it cost?', reading: 'Mind the gap.' }, cold: { question: 'And cold?' } };
 const AIM = { bound: 'at_least', value: 0.85 } as const;
 
@@ -46,7 +46,7 @@ test('a section has question, command, ratios, plots, latencies, rates and what 
     expect.stringContaining('| at 50 % | 1.00 | 2.00 | 2.00 | 2.00 | 2.00 | 2 | - | - |'),
     expect.stringContaining('| `calls_per_s` | 5,000 | 4,000 | 6,000 |'),
   ]);
-  expect(page()).toContain('| abc | 2026-01-02 | A CPU (x64), 2 cores, 8 GiB, Linux 6.1, Node v26.0.0 |');
+  expect(page()).toContain('Everything on 2026-01-02, at commit abc, on: A CPU (x64), 2 cores, 8 GiB, Linux 6.1, ');
   expect(page()).toContain('Every aim is met.');
   expect(files()).toEqual(['figures.json', 'notes.json', 'unary_latency.svg']);
 });
@@ -58,8 +58,9 @@ test('a suite that is measured again replaces its own figures and plots, and no 
   });
   document.add('cold', kept('cold', { ratios: { cold_over_get: ratioOf([1], AIM) }, ...bars('cold_bars') }));
   document.add('unary', kept('unary', bars('before')));
-  document.add('unary', kept('unary', bars('after')));
+  document.add('unary', { ...kept('unary', bars('after')), commit: 'def' });
   expect(files()).toEqual(['after.svg', 'cold_bars.svg', 'figures.json', 'notes.json']);
+  expect(page()).toMatch(/\| `npm run bench -- cold` \| abc \| 2026-01-02 \| A CPU .*, load before 0\.1 \|/);
   expect(page()).toMatch(/## unary.*after\.svg.*## cold.*cold_bars\.svg/s);
 });
 

@@ -30,7 +30,8 @@ export const NOTES_FILE = 'notes.json';
 
 const READING = `Every figure is the median of several rounds, with the least and the greatest of them: a wide spread means that something
 else used the machine. Two sides of a ratio are measured in turns within one run, A B A B, after a warm-up, so that a slow minute falls
-on both. CPU time is that of the measured server process alone, all its threads, as the kernel counts it; "a second" in a rate
+on both. "Load before" says how many processes wanted a core in the minute before the run began: well below the number of cores, or the
+figures are of another machine. CPU time is that of the measured server process alone, all its threads, as the kernel counts it; "a second" in a rate
 shares the machine with whoever asks. So ratios of CPU time carry over to another machine, rates do not.
 
 Latency at a fixed rate counts from the moment at which a question was due, not from when it could be sent: a server that stops for a second is
@@ -80,12 +81,19 @@ function unmetOf(kept: Sources['kept'], notes: Sources['notes']): string {
     .join('\n');
 }
 
+/** One sentence where all was measured in one go, else a table. */
 function whereOf(suites: Sources['suites'], kept: Sources['kept']): string {
-  const rows = Object.keys(suites).flatMap((name) => {
-    const one = kept[name];
-    return one === undefined ? [] : [[`\`${one.command}\``, one.commit, one.date, machineLine(one.machine)]];
-  });
-  return markdown(['command', 'commit', 'date', 'machine'], rows);
+  const all = Object.keys(suites).flatMap((name) => kept[name] ?? []);
+  const places = all.map(({ commit, date, machine }) => [commit, date, machineLine(machine)]);
+  const [first = []] = places;
+  if (new Set(places.map(String)).size === 1) {
+    const [commit, date, machine] = first;
+    return `Everything on ${date}, at commit ${commit}, on: ${machine}. Each section begins with its command.`;
+  }
+  return markdown(
+    ['command', 'commit', 'date', 'machine'],
+    all.map(({ command }, index) => [`\`${command}\``, ...(places[index] ?? [])]),
+  );
 }
 
 function sectionOf(

@@ -8,7 +8,7 @@ import type { Server } from './processes.ts';
 const SHARES = [25, 50, 75] as const;
 
 /** How long each rate lasts. */
-const DURATION_MS = { full: 10_000, quick: 2_500 } as const;
+const DURATION_MS = { full: 10_000, quick: 1_500 } as const;
 
 /** Questions open at a time at a fixed rate: those of a tenth of a second at rates that one process asks at. */
 export const MAX_OPEN = 4_096;

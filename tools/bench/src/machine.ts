@@ -1,4 +1,4 @@
-import { availableParallelism, cpus, release, totalmem, type } from 'node:os';
+import { availableParallelism, cpus, loadavg, release, totalmem, type } from 'node:os';
 
 /** What the figures were taken on. */
 export type Machine = {
@@ -7,6 +7,8 @@ export type Machine = {
   readonly memoryGiB: number;
   readonly os: string;
   readonly node: string;
+  /** How many processes wanted a core in the minute before the run, on average. */
+  readonly load: number;
 };
 
 /** This machine. */
@@ -17,10 +19,11 @@ export function describeMachine(): Machine {
     memoryGiB: Math.round(totalmem() / 2 ** 30),
     os: `${type()} ${release()}`,
     node: process.version,
+    load: Math.round((loadavg()[0] ?? 0) * 10) / 10,
   };
 }
 
-/** A machine in one line. */
-export function machineLine({ cpu, cores, memoryGiB, os, node }: Machine): string {
-  return `${cpu}, ${cores} cores, ${memoryGiB} GiB, ${os}, Node ${node}`;
+/** A machine in one line, and how busy it was. */
+export function machineLine({ cpu, cores, memoryGiB, os, node, load }: Machine): string {
+  return `${cpu}, ${cores} cores, ${memoryGiB} GiB, ${os}, Node ${node}, load before ${load}`;
 }

@@ -41,7 +41,7 @@ test('prints one JSON object with all that it finds, and says what it has no pro
     h2load_unary_over_empty: 'there is no h2load here (apt-get install nghttp2-client)',
     stream_over_cpp_unary: expect.stringMatching(/^there is no g\+\+, .*\(apt-get install g\+\+ .*\)$/),
   });
-  expect(Object.keys(bars)).toEqual(['unary_cpu', 'stream_cpu']);
+  expect(Object.keys(bars)).toEqual(['verify_cpu', 'unary_cpu', 'stream_cpu']);
   expect(machine).toMatchObject({ cpu: expect.any(String), cores: expect.any(Number), node: process.version });
   expect(ratios).toEqual({
     verify_over_bare: { ...ratio, aim: 1.2, bound: 'at_most' },
@@ -120,8 +120,9 @@ test('a server elsewhere is asked, and is left as it was', { timeout: 120_000 },
 
 test('the suite mqtt has figures of all four sides, plain and over TLS', { timeout: 240_000 }, async () => {
   const { stdout } = await run(process.execPath, [MAIN, 'mqtt', '--json', ...TINY]);
-  const { ratios, rates } = JSON.parse(stdout);
-  expect(ratios).toEqual({});
+  const { ratios, rates, bars, absent } = JSON.parse(stdout);
+  expect([ratios, absent]).toEqual([{}, {}]);
+  for (const plot of ['mqtt_cpu', 'mqtts_cpu']) expect(Object.keys(bars[plot].bars)).toHaveLength(4);
   const names = ['mqtt', 'mqtts'].flatMap((prefix) => [
     ...['embedded', 'front_door', 'mosquitto', 'rabbitmq'].flatMap((side) => [
       `${prefix}_${side}_cpu_us_per_connect`,

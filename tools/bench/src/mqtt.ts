@@ -1,6 +1,7 @@
 import { systemClock } from '@latchkey/kernel';
+import { missingBrokers } from './brokers.ts';
 import { timestampOf } from './devices.ts';
-import { cpuUs, type Figure, figureOf, perSecond, type Round } from './measure.ts';
+import { cpuUs, type Figure, type Findings, figureOf, perSecond, type Round } from './measure.ts';
 import { type Dial, visit } from './mqtt-client.ts';
 import { type Counted, type MqttSide, startSides } from './mqtt-sides.ts';
 import { type Suite, sizeOf } from './plan.ts';
@@ -18,6 +19,14 @@ const IN_FLIGHT = 32;
 const WARM_UP_ROUNDS = 2;
 
 const TRANSPORTS = { mqtt: 'plain', mqtts: 'tls' } as const;
+
+/** What a reader calls the sides. */
+const SIDES = {
+  embedded: 'gateway with its own broker, and auth service',
+  front_door: 'gateway before Mosquitto, and auth service',
+  mosquitto: 'Mosquitto with a password file',
+  rabbitmq: 'RabbitMQ with users of its own',
+} as const;
 
 /** One side over one transport. */
 type Case = { readonly name: string; readonly side: MqttSide; readonly dial: Dial };
@@ -47,8 +56,22 @@ export const mqttSuite: Suite = async (plan) => {
       plan.say(`mqtt: ${it.name} ${cpuUs(visits.round).toFixed(0)} us`);
     }
   }
-  return { ratios: {}, rates: Object.assign({}, ...[...found].map(ratesOf), ...overOthers(found)) };
+  const rates = Object.assign({}, ...[...found].map(ratesOf), ...overOthers(found));
+  return { ratios: {}, rates, bars: barsOf(rates), absent: missingBrokers() };
 };
+
+/** A plot for each transport. */
+function barsOf(rates: Readonly<Record<string, Figure>>): NonNullable<Findings['bars']> {
+  const plots = Object.entries({ mqtt: 'MQTT in the clear', mqtts: 'MQTT over TLS' }).map(([prefix, way]) => {
+    const bars = Object.entries(SIDES).flatMap(([side, name]) => {
+      const figure = rates[`${prefix}_${side}_cpu_us_per_connect`];
+      return figure === undefined ? [] : [[name, figure] as const];
+    });
+    const axis = 'CPU time of the servers, µs per connection: in, welcome, out';
+    return [`${prefix}_cpu`, { title: `A device comes and goes by ${way}`, axis, bars: Object.fromEntries(bars) }];
+  });
+  return Object.fromEntries(plots);
+}
 
 /** Figures of one case, named by it. */
 function ratesOf([name, visits]: readonly [string, readonly Visits[]]): Record<string, Figure> {

@@ -7,7 +7,7 @@ import { serverRound } from './server-round.ts';
 /** A round is so many milliseconds. */
 const SIZES = {
   full: { devices: 1, perRound: 1_500, rounds: 9 },
-  quick: { devices: 1, perRound: 700, rounds: 3 },
+  quick: { devices: 1, perRound: 500, rounds: 3 },
 };
 
 type Options = {

@@ -20,6 +20,20 @@ const SEED = 3;
 const CIPHER = 'aes-256-gcm';
 const [KEY_BYTES, NONCE_BYTES, CREDENTIAL_ID_BYTES] = [32, 12, 16];
 
+/** What the plot calls them. */
+const LABELS: Readonly<Record<string, string>> = {
+  lru_get_zipf: 'LRU get, devices by Zipf',
+  lru_get_uniform: 'LRU get, any device',
+  hmac_sha256_one_shot: 'HMAC-SHA256, two one-shot hashes',
+  hmac_sha256_create_hmac: 'HMAC-SHA256, createHmac',
+  timing_safe_equal: 'timingSafeEqual',
+  aes_gcm_open: 'AES-256-GCM, open a secret',
+  request_decode: 'AuthenticateRequest, decode',
+  request_encode: 'AuthenticateRequest, encode',
+  response_decode: 'AuthenticateResponse, decode',
+  response_encode: 'AuthenticateResponse, encode',
+};
+
 /** Does something once, for the operation with this number; answers something that must not be 0. */
 type Operation = (index: number) => number;
 
@@ -52,7 +66,7 @@ export const primitivesSuite: Suite = async (plan) => {
       primitives_cpu: {
         title: 'What a decision is made of',
         axis: 'CPU time, ns per operation',
-        bars: Object.fromEntries(figures.map(([name, figure]) => [name.replaceAll('_', ' '), figure])),
+        bars: Object.fromEntries(figures.map(([name, figure]) => [LABELS[name] ?? name, figure])),
       },
     },
   };

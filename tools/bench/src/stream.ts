@@ -21,7 +21,8 @@ const AIMS = {
   stream_over_cpp_unary: { bound: 'at_least', value: 2 },
 } as const;
 
-const WARM_UP_CALLS = 50_000;
+/** Until the code of both is compiled; a decision is soon made, and there have to be many. */
+const WARM_UP = { calls: 20_000, decisions: 50_000 } as const;
 
 /** A round of each side. */
 type Turn = { readonly empty: Round; readonly stream: Round; readonly cpp: Round | undefined };
@@ -41,8 +42,8 @@ export const streamSuite: Suite = async (plan) => {
   const requests = attempts.map(encoded);
   const emptyCaller = new Caller({ address: empty.field('grpc'), requests, isRight: ({ length }) => length === 0 });
   const asker = new Asker(auth.field('grpc'), attempts);
-  await emptyCaller.callTimes(WARM_UP_CALLS * plan.scale);
-  await asker.askTimes(WARM_UP_CALLS * plan.scale);
+  await emptyCaller.callTimes(WARM_UP.calls * plan.scale);
+  await asker.askTimes(WARM_UP.decisions * plan.scale);
   const cpp = await startCppSide(plan, requests);
   const side = 'side' in cpp ? cpp.side : undefined;
   const sides = {

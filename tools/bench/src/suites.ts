@@ -5,6 +5,7 @@ import { memorySuite } from './memory.ts';
 import { mqttSuite } from './mqtt.ts';
 import type { Suite } from './plan.ts';
 import { primitivesSuite } from './primitives.ts';
+import { whatIsMissing } from './programs.ts';
 import { resetSuite } from './reset.ts';
 import { stormSuite } from './storm.ts';
 import { streamSuite } from './stream.ts';
@@ -19,9 +20,13 @@ export type Entry = {
   /** What a reader of its figures should know beside that, in Markdown; the document shows it. */
   readonly reading?: string;
   readonly run: Suite;
+  /** Programs without which it measures nothing, by Debian's packages. */
+  readonly needs?: Readonly<Record<string, string>>;
   /** What it does against a server elsewhere; left out: it cannot. */
   readonly atTarget?: Suite;
 };
+
+const REDIS = { 'redis-server': 'redis-server' };
 
 /** All suites, in the order in which they run. */
 export const SUITES: Readonly<Record<string, Entry>> = {
@@ -57,12 +62,14 @@ export const SUITES: Readonly<Record<string, Entry>> = {
     reading:
       'All run in one process with 256 under way: node-redis as it comes, node-redis set as the connections of the store are (`lean`: no deadline of its own for each command), and the decisions. A decision opens the record, verifies the proof and has the last use told to Redis; a GET does nothing with what it gets.',
     run: coldSuite,
+    needs: REDIS,
   },
   storm: {
     question: 'What happens when all devices reconnect in the same moment and nothing is cached?',
     reading:
       'The service has just started. One gateway asks, with its own bounds: 4,000 questions at a time, 2 s for each. What comes over that is told to come again and does so after half a second to one and a half; times count from the moment in which all came. One device in fifty shows a wrong proof. `storm_timeouts` counts whatever ended without a decision and was not shed. Client, service and Redis share the cores.',
     run: stormSuite,
+    needs: REDIS,
   },
   workers: {
     question:
@@ -70,12 +77,14 @@ export const SUITES: Readonly<Record<string, Entry>> = {
     reading:
       'Rates tell little on two cores: what asks takes one of them. What a machine of more cores could decide is its cores divided by the CPU time of a decision.',
     run: workersSuite,
+    needs: REDIS,
   },
   memory: {
     question: 'What does a device take, in the cache of an auth process, in Redis, and in the embedded store?',
     reading:
       'Every device is in use and has two secrets. The cache is that of a process that has decided on all of them, heap and buffers after a garbage collection less what they were before; what the process holds beyond that until the system wants it back is the difference to `rss`. In Redis the records alone are held against the aim; the index of ids, last uses and the log stand beside them.',
     run: memorySuite,
+    needs: REDIS,
   },
   fleet: {
     question: 'What does a decision cost as the fleet grows from a thousand devices to ten million?',
@@ -87,10 +96,12 @@ export const SUITES: Readonly<Record<string, Entry>> = {
     question:
       'How much longer than a bare write to Redis does a reset take that three replicas must have heard of, and how soon is a device sent away?',
     run: resetSuite,
+    needs: REDIS,
   },
   mqtt: {
     question: 'What does it cost to let a device in by MQTT, beside Mosquitto and RabbitMQ with users of their own?',
     run: mqttSuite,
+    needs: { openssl: 'openssl' },
   },
 };
 
@@ -106,9 +117,18 @@ export function chosenSuites(
   return Object.entries(SUITES).flatMap(([name, entry]) => {
     const suite = atTarget ? entry.atTarget : entry.run;
     if (!isEach && !names.includes(name)) return [];
-    if (suite !== undefined) return [[name, suite] as const];
+    if (suite !== undefined) return [[name, ifAble(suite, atTarget ? {} : entry.needs)] as const];
     if (!names.includes(name)) return [];
     const able = Object.keys(SUITES).filter((each) => SUITES[each]?.atTarget !== undefined);
     throw new Error(`${name} measures processes of its own and cannot run with --target; ${able.join(' and ')} can`);
   });
+}
+
+/** The suite; rejects when it lacks a program. */
+function ifAble(suite: Suite, needs: Entry['needs'] = {}): Suite {
+  return async (plan) => {
+    const missing = whatIsMissing(needs);
+    if (missing !== undefined) throw new Error(missing);
+    return suite(plan);
+  };
 }

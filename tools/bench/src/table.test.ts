@@ -3,7 +3,7 @@ import { distributionOf } from './latency.ts';
 import { ratioOf } from './measure.ts';
 import { tableOf } from './table.ts';
 
-const machine = { cpu: 'A CPU (x64)', cores: 2, memoryGiB: 8, os: 'Linux 6.1', node: 'v26.0.0' };
+const machine = { cpu: 'A CPU (x64)', cores: 2, memoryGiB: 8, os: 'Linux 6.1', node: 'v26.0.0', load: 0.1 };
 const empty = { machine, ratios: {}, rates: {}, latencies: {}, curves: {}, bars: {}, absent: {}, failed: {} };
 
 test('every kind of finding has its rows', () => {
@@ -25,7 +25,7 @@ test('every kind of finding has its rows', () => {
     failed: { reset: 'no Redis' },
   });
   expect(table.split('\n')).toEqual([
-    'A CPU (x64), 2 cores, 8 GiB, Linux 6.1, Node v26.0.0',
+    'A CPU (x64), 2 cores, 8 GiB, Linux 6.1, Node v26.0.0, load before 0.1',
     '',
     'ratio     median   min   max      aim  met',
     'a_over_b    0.60  0.50  1.00  >= 0.85   NO',
@@ -47,5 +47,5 @@ test('every kind of finding has its rows', () => {
 });
 
 test('what was not measured takes no line', () => {
-  expect(tableOf(empty)).toBe('A CPU (x64), 2 cores, 8 GiB, Linux 6.1, Node v26.0.0\n');
+  expect(tableOf(empty)).toBe('A CPU (x64), 2 cores, 8 GiB, Linux 6.1, Node v26.0.0, load before 0.1\n');
 });
