@@ -1,5 +1,7 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { deriveFromKeys } from './psk.ts';
 import type { ServerCertificate } from './server-messages.ts';
 import { SUITES } from './suites.ts';
 import { makeCertificates, outputOf, type TestCertificate } from './test-programs.ts';
@@ -225,6 +227,19 @@ describe.each(['coap-client-openssl', 'coap-client-gnutls'])('%s', { timeout: TI
       onSession: (session) => ({ message: (data) => session.send(content(data, 'a reading\n')), closed: () => {} }),
     });
     expect(await coap(server, KEY.toString())).toContain('a reading');
+  });
+
+  test('waits for a lookup of 3.5 s, and repeats itself meanwhile', async () => {
+    const derive = deriveFromKeys(async () => {
+      await pause(3_500);
+      return KEY;
+    });
+    const server = await startServer({
+      derive,
+      onSession: (session) => ({ message: (data) => session.send(content(data, 'a reading\n')), closed: () => {} }),
+    });
+    expect(await coap(server, KEY.toString())).toContain('a reading');
+    expect(server.attempts).toHaveLength(1);
   });
 
   test('is refused with a wrong key', async () => {

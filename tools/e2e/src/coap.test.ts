@@ -3,7 +3,7 @@ import { connectAsync, type MqttClient } from 'mqtt';
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { type CoapCall, coapClient, coapPost } from './coap-client.ts';
 import { newIdentity } from './identity.ts';
-import { freeze, register, registerCertificate, resetSlot } from './operator.ts';
+import { freeze, register, registerCertificate, registerHex, resetSlot } from './operator.ts';
 import { newPlace, type Place } from './place.ts';
 import { type Program, start } from './program.ts';
 import { type Launched, launch, portOf, startAuth, systemOf } from './system.ts';
@@ -62,6 +62,16 @@ test('an application’s message reaches the device that observes, and no other'
   await application.publishAsync('$oc/devices/told/sys/messages/down', 'hello', { qos: 1 });
   expect(await one.told).toEqual(['2.05', '2.05', Buffer.from('hello').toString('hex')]);
   expect(await other.told).toEqual(['2.05']);
+});
+
+test('an NB-IoT device calls itself by its IMEI, and its secret is the hex of its key', async () => {
+  const [imei, key] = ['866971030000001', 'sixteen of a key']; // libcoap takes its key as text
+  const secret = Buffer.from(key).toString('hex');
+  await registerHex(system, imei, secret);
+  const target = `/rd?ep=urn:imei:${imei}&lwm2m=1.1`;
+  const show = (key: string) => coapPost({ port: system.coaps, credential: bySecret(`urn:imei:${imei}`, key), target });
+  expect(await show(key)).toEqual(['2.01']);
+  expect(await show(secret)).toEqual(['decrypt error']);
 });
 
 test('a device has no part in another', async () => {

@@ -34,6 +34,12 @@ export async function register(system: System, deviceId: string, secret: string)
   await create(system, deviceId, { secret: { value: secret } });
 }
 
+/** Registers an NB-IoT device: its secret is the hex of its pre-shared key. */
+export async function registerHex(system: System, deviceId: string, secret: string): Promise<void> {
+  const request = { deviceId, secret: { value: secret }, secretFormat: 'SECRET_FORMAT_HEX' };
+  await write(system, 'DeviceService/CreateDevice', request);
+}
+
 /** Registers a device with the fingerprint of a certificate. */
 export async function registerCertificate(system: System, deviceId: string, fingerprint: string): Promise<void> {
   await create(system, deviceId, { fingerprint: { value: fingerprint } });
