@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { createSocket, type Socket } from 'node:dgram';
-import { setTimeout as pause, setImmediate as turned } from 'node:timers/promises';
+import { setImmediate as turned } from 'node:timers/promises';
 import { Reader, uint, vector } from './bytes.ts';
 import { CONTENT, DTLS_1_2, EXTENSION, HANDSHAKE } from './codes.ts';
 import { type Message, readFragments, splitMessage, writeMessage } from './fragments.ts';
@@ -13,6 +13,7 @@ import { RecordLayer } from './record-layer.ts';
 import { readRecords, type WireRecord, writeRecord } from './records.ts';
 import { type Suite, suitesNamed } from './suites.ts';
 import { IDENTITY, KEY } from './test-server.ts';
+import { readServerHello } from './test-server-hello.ts';
 import { Transcript } from './transcript.ts';
 
 /** What a client does otherwise than a plain one. */
@@ -67,6 +68,7 @@ export class AlertReceived extends Error {
 }
 
 const GIVE_UP_MS = 8_000;
+const MOMENT_MS = 10;
 
 /** An extension's bytes. */
 export function extension(type: number, content: Buffer): Buffer {
@@ -89,6 +91,7 @@ export class TestClient {
   #keys: EpochKeys | undefined;
   #resend: (() => void) | undefined;
   #lastFlight: (() => readonly Buffer[]) | undefined;
+  #heard: (() => void) | undefined;
   readonly received: Buffer[] = [];
   readonly alerts: number[] = [];
   readonly datagrams: Buffer[] = [];
@@ -168,9 +171,14 @@ export class TestClient {
   }
 
   /** The next application data. */
-  async data(): Promise<string> {
+  async bytes(): Promise<Buffer> {
     await this.#wait(() => this.received.length > 0);
-    return String(this.received.shift());
+    return this.received.shift() ?? Buffer.alloc(0);
+  }
+
+  /** The same as text. */
+  async data(): Promise<string> {
+    return String(await this.bytes());
   }
 
   /** The bytes of a hello with this cookie. */
@@ -256,6 +264,7 @@ export class TestClient {
   #hear(datagram: Buffer): void {
     this.datagrams.push(datagram);
     for (const record of readRecords(datagram, this.#options.connectionId?.length ?? 0)) this.#take(record);
+    this.#heard?.();
   }
 
   #seed(randoms: { readonly client: Buffer; readonly server: Buffer }) {
@@ -349,6 +358,15 @@ export class TestClient {
     return message;
   }
 
+  /** The next datagram, or a moment. */
+  async #datagram(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#heard = resolve;
+    const timer = setTimeout(resolve, MOMENT_MS);
+    await promise;
+    clearTimeout(timer);
+  }
+
   async #wait(condition: () => boolean): Promise<void> {
     const start = performance.now();
     let sentAt = start;
@@ -363,23 +381,7 @@ export class TestClient {
         sentAt = now;
         this.#resend?.();
       }
-      await (this.#wire === undefined ? pause(2) : turned());
+      await (this.#wire === undefined ? this.#datagram() : turned());
     }
   }
-}
-
-function readServerHello(body: Buffer): { readonly random: Buffer; readonly connectionId: Buffer | undefined } {
-  const reader = new Reader(body);
-  reader.number(2);
-  const random = reader.bytes(32);
-  reader.vector(1);
-  reader.number(3);
-  const list = new Reader(reader.left > 0 ? reader.vector(2) : Buffer.alloc(0));
-  let connectionId: Buffer | undefined;
-  while (list.left > 0) {
-    const type = list.number(2);
-    const content = list.vector(2);
-    if (type === EXTENSION.CONNECTION_ID) connectionId = new Reader(content).vector(1);
-  }
-  return { random, connectionId };
 }

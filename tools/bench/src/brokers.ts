@@ -149,10 +149,11 @@ function rabbitHash(password: string): string {
   return Buffer.concat([salt, createHash('sha256').update(salt).update(password).digest()]).toString('base64');
 }
 
-type Launched = { readonly child: ChildProcess; readonly said: () => string };
+/** A server's process, and what it printed last. */
+export type Launched = { readonly child: ChildProcess; readonly said: () => string };
 
-/** In a group of its own: Ctrl-C reaches the bench alone. */
-async function launch(program: string, args: readonly string[], env: NodeJS.ProcessEnv): Promise<Launched> {
+/** Starts a server's program, in a group of its own: Ctrl-C reaches the bench alone. */
+export async function launch(program: string, args: readonly string[], env: NodeJS.ProcessEnv): Promise<Launched> {
   const child = spawn(program, args, { env, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
   let said = '';
   for (const stream of [child.stdout, child.stderr]) {
@@ -164,8 +165,8 @@ async function launch(program: string, args: readonly string[], env: NodeJS.Proc
   return { child, said: () => said };
 }
 
-/** Nothing of a broker is kept, so that it need not stop in order. */
-function endWith(processes: Processes, child: ChildProcess, pidOf: () => number | undefined): void {
+/** Has it end with the run. Nothing of it is kept, so that it need not stop in order. */
+export function endWith(processes: Processes, child: ChildProcess, pidOf: () => number | undefined): void {
   const exited = once(child, 'exit');
   const isOver = () => child.exitCode !== null || child.signalCode !== null;
   const kill = () => {
@@ -187,7 +188,8 @@ function childOf(pid: number | undefined): number | undefined {
   return first === undefined || first === '' ? pid : Number(first);
 }
 
-async function untilListening({ child, said }: Launched, ports: readonly number[]): Promise<void> {
+/** Waits until it listens on these TCP ports. Rejects when it ends before, or does not. */
+export async function untilListening({ child, said }: Launched, ports: readonly number[]): Promise<void> {
   const { spawnfile } = child;
   for (let waitedMs = 0; waitedMs < START_DEADLINE_MS; waitedMs += PROBE_PAUSE_MS) {
     if (child.exitCode !== null)

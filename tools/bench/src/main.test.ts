@@ -158,6 +158,24 @@ test('the suite workers has the cost with one worker and with two, which share t
   expect(rates.workers_2_busiest_cpu_percent.max).toBeLessThan(90);
 });
 
+test('the suite coap has figures of our gateway and of libcoap', { timeout: 120_000 }, async () => {
+  const { stdout } = await run(process.execPath, [MAIN, 'coap', '--json', ...TINY]);
+  const { ratios, rates } = JSON.parse(stdout);
+  expect(ratios).toEqual({});
+  const cases = { coap_psk: 'handshake', coap_ecdhe_psk: 'handshake', coap_discovery: 'request' };
+  const names = Object.entries(cases).flatMap(([name, operation]) => [
+    ...['latchkey', 'latchkey_gateway', 'latchkey_auth', 'libcoap'].map(
+      (of) => `${name}_${of}_cpu_us_per_${operation}`,
+    ),
+    ...['latchkey', 'libcoap'].map((side) => `${name}_${side}_${operation}s_per_s`),
+    `${name}_latchkey_over_libcoap_cpu`,
+  ]);
+  const report = ['', '_gateway', '_auth', '_broker'].map((of) => `coap_report_latchkey${of}_cpu_us_per_request`);
+  const all = [...names, ...report, 'coap_report_latchkey_requests_per_s'];
+  expect(rates).toEqual(Object.fromEntries(all.map((name) => [name, figure])));
+  for (const name of all.filter((each) => !/_(auth|broker)_/.test(each))) expect(rates[name].min).toBeGreaterThan(0);
+});
+
 test('a named suite runs alone, and its table names machine and ratio', { timeout: 60_000 }, async () => {
   const { stdout } = await run(process.execPath, [MAIN, 'verify', ...TINY]);
   expect(stdout).toContain(process.version);

@@ -4,6 +4,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { activate } from './attempts.ts';
 import { startAuthServer } from './auth-server.ts';
 import { type Broker, newPair, type Pair, startMosquitto, startRabbitmq, type User } from './brokers.ts';
+import type { Workers } from './by-process.ts';
 import { deviceIdOf, proofOf, secretOf } from './devices.ts';
 import { connectPacket, type Dial, plainDial, tlsDial } from './mqtt-client.ts';
 import type { Plan } from './plan.ts';
@@ -11,8 +12,15 @@ import type { Server } from './processes.ts';
 
 const GATEWAY = resolve(import.meta.dirname, '../../../services/mqtt-gateway/src/main.ts');
 
-/** All devices are one source here, which never gives way. */
-const ONE_SOURCE = ['--max-source-rate', '1000000', '--max-source-connections', '100000', '--max-loop-delay-ms', '0'];
+/** Options of a gateway: all devices are one source here, which never gives way. */
+export const ONE_SOURCE = [
+  '--max-source-rate',
+  '1000000',
+  '--max-source-connections',
+  '100000',
+  '--max-loop-delay-ms',
+  '0',
+];
 
 /** How long a gateway may take to reach the auth service. */
 const READY_DEADLINE_MS = 30_000;
@@ -21,16 +29,9 @@ const PROBE_PAUSE_MS = 50;
 /** The gateway's own login at Mosquitto. */
 const FRONT_DOOR_USER: User = { name: 'front-door', password: secretOf(-1) };
 
-/** A process whose CPU time is counted. */
-export type Counted = Pick<Server, 'cpuUs'>;
-
 /** One way to let devices in. */
-export type MqttSide = {
+export type MqttSide = Workers & {
   readonly name: string;
-  /** What its figure is the sum of, by name. */
-  readonly own: Readonly<Record<string, Counted>>;
-  /** What works for it beside that, by name. */
-  readonly beside: Readonly<Record<string, Counted>>;
   readonly plain: Dial;
   readonly tls: Dial;
   /** A CONNECT for each device. */
@@ -89,8 +90,8 @@ async function gatewaySides(options: GatewayOptions): Promise<readonly MqttSide[
   return [embedded, await side('front_door', { mosquitto }, upstream)];
 }
 
-/** It listens before it has its connection to the auth service. Rejects when that does not come. */
-async function untilReady(gateway: Server): Promise<void> {
+/** Waits for a gateway, which listens before it has its connection to the auth service. Rejects when that does not come. */
+export async function untilReady(gateway: Server): Promise<void> {
   for (let waitedMs = 0; waitedMs < READY_DEADLINE_MS; waitedMs += PROBE_PAUSE_MS) {
     if ((await fetch(`http://${gateway.field('metrics')}/readyz`)).ok) return;
     await pause(PROBE_PAUSE_MS);

@@ -1,11 +1,11 @@
 import { systemClock } from '@latchkey/kernel';
 import { missingBrokers } from './brokers.ts';
+import { type ByProcess, ratesOf, roundOf } from './by-process.ts';
 import { timestampOf } from './devices.ts';
-import { cpuUs, type Figure, type Findings, figureOf, perSecond, type Round } from './measure.ts';
+import { cpuUs, type Figure, type Findings, figureOf } from './measure.ts';
 import { type Dial, visit } from './mqtt-client.ts';
-import { type Counted, type MqttSide, startSides } from './mqtt-sides.ts';
+import { type MqttSide, startSides } from './mqtt-sides.ts';
 import { type Suite, sizeOf } from './plan.ts';
-import { serverRound } from './server-round.ts';
 
 const SIZES = {
   full: { devices: 500, perRound: 1_500, rounds: 9 },
@@ -28,12 +28,6 @@ const SIDES = {
   rabbitmq: 'RabbitMQ with users of its own',
 } as const;
 
-/** One side over one transport. */
-type Case = { readonly name: string; readonly side: MqttSide; readonly dial: Dial };
-
-/** CPU time of all that the side's figure sums up, and of each process by name. */
-type Visits = { readonly round: Round; readonly byProcess: Readonly<Record<string, Round>> };
-
 /**
  * Devices that connect by MQTT and leave at once: the gateway with its own broker and as a front door of Mosquitto,
  * each with the auth service, beside Mosquitto with a password file and RabbitMQ with users of its own. CPU time of
@@ -48,15 +42,16 @@ export const mqttSuite: Suite = async (plan) => {
     sides.map((side) => ({ name: `${prefix}_${side.name}`, side, dial: side[transport] })),
   );
   for (const { side, dial } of cases) await visitFor(side, dial, roundMs * WARM_UP_ROUNDS);
-  const found = new Map(cases.map(({ name }) => [name, [] as Visits[]]));
+  const found = new Map(cases.map(({ name }) => [name, [] as ByProcess[]]));
   for (let round = 0; round < rounds; round++) {
     for (const it of cases) {
-      const visits = await visitsOf(it, roundMs);
+      const visits = await roundOf(it.side, (ms) => visitFor(it.side, it.dial, ms), roundMs);
       found.get(it.name)?.push(visits);
       plan.say(`mqtt: ${it.name} ${cpuUs(visits.round).toFixed(0)} us`);
     }
   }
-  const rates = Object.assign({}, ...[...found].map(ratesOf), ...overOthers(found));
+  const figures = [...found].map(([name, visits]) => ratesOf(name, visits, 'connect'));
+  const rates = Object.assign({}, ...figures, ...overOthers(found));
   return { ratios: {}, rates, bars: barsOf(rates), absent: missingBrokers() };
 };
 
@@ -73,20 +68,8 @@ function barsOf(rates: Readonly<Record<string, Figure>>): NonNullable<Findings['
   return Object.fromEntries(plots);
 }
 
-/** Figures of one case, named by it. */
-function ratesOf([name, visits]: readonly [string, readonly Visits[]]): Record<string, Figure> {
-  const processes = Object.keys(visits[0]?.byProcess ?? {});
-  const shares = processes.length === 1 ? [] : processes;
-  const shareOf = (of: string) => visits.map(({ byProcess }) => cpuUs(byProcess[of] ?? missing(of)));
-  return {
-    [`${name}_cpu_us_per_connect`]: figureOf(visits.map(({ round }) => cpuUs(round))),
-    ...Object.fromEntries(shares.map((of) => [`${name}_${of}_cpu_us_per_connect`, figureOf(shareOf(of))])),
-    [`${name}_connects_per_s`]: figureOf(visits.map(({ round }) => perSecond(round))),
-  };
-}
-
 /** Our CPU time over that of the others, round by round. */
-function overOthers(found: ReadonlyMap<string, readonly Visits[]>): readonly Record<string, Figure>[] {
+function overOthers(found: ReadonlyMap<string, readonly ByProcess[]>): readonly Record<string, Figure>[] {
   const pairs = Object.keys(TRANSPORTS).flatMap((prefix) =>
     ['embedded', 'front_door'].flatMap((ours) => ['mosquitto', 'rabbitmq'].map((other) => ({ prefix, ours, other }))),
   );
@@ -96,18 +79,6 @@ function overOthers(found: ReadonlyMap<string, readonly Visits[]>): readonly Rec
     const values = a.map(({ round }, index) => cpuUs(round) / cpuUs(b[index]?.round ?? missing(other)));
     return [{ [`${prefix}_${ours}_over_${other}_cpu`]: figureOf(values) }];
   });
-}
-
-async function visitsOf({ side, dial }: Case, ms: number): Promise<Visits> {
-  const own = Object.values(side.own);
-  const each = Object.entries<Counted>({ ...side.own, ...side.beside });
-  const before = each.map(([, process]) => process.cpuUs());
-  const sum = { cpuUs: () => own.reduce((total, process) => total + process.cpuUs(), 0) };
-  const round = await serverRound(sum, (forMs) => visitFor(side, dial, forMs), ms);
-  const used = each.map(([name, process], index) => {
-    return [name, { ...round, cpuUs: process.cpuUs() - (before[index] ?? 0) }] as const;
-  });
-  return { round, byProcess: Object.fromEntries(used) };
 }
 
 /** Visits for so many milliseconds; answers how many. Each lane has devices of its own. */

@@ -1,4 +1,5 @@
 import { streamAtTarget, unaryAtTarget } from './at-target.ts';
+import { coapSuite } from './coap.ts';
 import { coldSuite } from './cold.ts';
 import { fleetSuite } from './fleet.ts';
 import { memorySuite } from './memory.ts';
@@ -102,6 +103,11 @@ export const SUITES: Readonly<Record<string, Entry>> = {
     question: 'What does it cost to let a device in by MQTT, beside Mosquitto and RabbitMQ with users of their own?',
     run: mqttSuite,
     needs: { openssl: 'openssl' },
+  },
+  coap: {
+    question:
+      'What do a DTLS handshake and a request over CoAP cost, with the secrets in the auth service, beside libcoap’s server that has them in memory?',
+    run: coapSuite,
   },
 };
 

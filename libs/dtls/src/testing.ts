@@ -1,0 +1,1 @@
+export { extension, TestClient } from './test-client.ts';
