@@ -15,6 +15,8 @@ const PATH = `/${watchChanges.parent.typeName}/${watchChanges.name}`;
 export type Followers = {
   /** When the last of the replicas told of the device's newest change, by `performance.now`. Throws when one has not. */
   readonly lastHeardMs: (deviceId: string) => number;
+  /** Whether all of the replicas have told of the device. */
+  readonly haveHeard: (deviceId: string) => boolean;
   /** Forgets all that was heard. */
   readonly clear: () => void;
   readonly close: () => void;
@@ -52,6 +54,7 @@ export async function follow(replicas: readonly Server[]): Promise<Followers> {
       if (times.length < replicas.length) throw new Error(`a replica has told nothing of ${deviceId}`);
       return Math.max(...times);
     },
+    haveHeard: (deviceId) => heard.every((own) => own.has(deviceId)),
     clear: () => {
       for (const own of heard) own.clear();
     },

@@ -26,3 +26,11 @@ test('only a grant will do for a right proof, and only its denial for a wrong on
   expect(() => checkAnswer(right, { decision: denied('SECRET_MISMATCH'), cacheAgeMs: 0 })).toThrow(/right proof/);
   expect(() => checkAnswer(wrong, { decision: denied('THROTTLED'), cacheAgeMs: 0 })).toThrow(/wrong proof/);
 });
+
+test('a device that asks often is not throttled for its wrong proofs', () => {
+  const sources = trialsOf(Array.from({ length: 1_000 }).fill(3) as number[], '2026010100').flatMap((trial) =>
+    trial.right ? [] : [trial.question.source],
+  );
+  expect(sources).toHaveLength(10);
+  expect(new Set(sources).size).toBe(10);
+});

@@ -16,12 +16,16 @@ export function questionOf(index: number, timestamp: string) {
   return { deviceId: deviceIdOf(index), protocol: 'MQTT', proof } as const;
 }
 
-/** Questions of these devices; each hundredth shows another device's proof. */
+/**
+ * Questions of these devices; each hundredth shows another device's proof, and comes from an address of its own, or a device
+ * that asks often would be throttled.
+ */
 export function trialsOf(indexes: Iterable<number>, timestamp: string): readonly Trial[] {
   return Array.from(indexes, (index, at) => {
     const right = at % WRONG_EVERY !== 0;
     const { proof } = questionOf(right ? index : index + 1, timestamp);
-    return { question: { ...questionOf(index, timestamp), proof, source: '192.0.2.1' }, right };
+    const source = right ? '192.0.2.1' : `2001:db8::${at.toString(16)}`;
+    return { question: { ...questionOf(index, timestamp), proof, source }, right };
   });
 }
 

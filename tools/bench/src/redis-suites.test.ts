@@ -83,3 +83,18 @@ test('the suite fleet has a curve for each store and access, and compares fleets
     ]);
   }
 });
+
+test('the suite replicas has what each more costs', { timeout: 180_000 }, async () => {
+  const { ratios, rates, curves } = await found('replicas');
+  expect(ratios).toEqual({});
+  const names = [
+    ...['replica_idle_redis_cpu_us_per_s', 'change_redis_cpu_us', 'change_and_replica_redis_cpu_us'],
+    ...['change_and_replica_redis_cpu_us_busy', 'change_and_replica_cpu_us', 'changes_per_s_100_replicas'],
+    'change_and_watcher_cpu_us',
+  ];
+  expect(rates).toEqual(Object.fromEntries(names.map((name) => [name, figure])));
+  for (const name of ['change_redis_cpu_us', 'change_and_replica_redis_cpu_us', 'changes_per_s_100_replicas'])
+    expect(rates[name].min).toBeGreaterThan(0);
+  for (const line of Object.values(curves.replicas_settle.series) as readonly { x: number }[][])
+    expect(line.map(({ x }) => x)).toEqual([1, 10, 100]);
+});

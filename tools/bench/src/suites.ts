@@ -7,6 +7,7 @@ import { mqttSuite } from './mqtt.ts';
 import type { Suite } from './plan.ts';
 import { primitivesSuite } from './primitives.ts';
 import { whatIsMissing } from './programs.ts';
+import { replicasSuite } from './replicas.ts';
 import { resetSuite } from './reset.ts';
 import { stormSuite } from './storm.ts';
 import { streamSuite } from './stream.ts';
@@ -97,6 +98,13 @@ export const SUITES: Readonly<Record<string, Entry>> = {
     question:
       'How much longer than a bare write to Redis does a reset take that three replicas must have heard of, and how soon is a device sent away?',
     run: resetSuite,
+    needs: REDIS,
+  },
+  replicas: {
+    question: 'What does each replica more cost Redis, and how much longer does a reset take?',
+    reading:
+      'A change is a write and the wait until every replica has reported it. All replicas are in one process here, so that with a hundred of them it is their one core that is waited for; what they cost Redis is not touched by that. `..._busy` is with 64 changes under way, when replicas report several at once. `change_and_watcher_cpu_us` is what an auth service spends on telling one gateway of one change.',
+    run: replicasSuite,
     needs: REDIS,
   },
   mqtt: {
