@@ -28,10 +28,10 @@ import {
 } from '@latchkey/kernel';
 import type { RecordKey, Store, Write } from '@latchkey/store';
 import { type Attempt, FailedAttempts } from './attempts.ts';
-import { compact, expand } from './compact.ts';
+import { compact, expand, notedIn, readAtMsIn, withNoted } from './compact.ts';
 import { type Derived, derive, type Handshake } from './derive.ts';
 import { basisFor, decisionOf, dueWrite } from './outcome.ts';
-import { type Kept, type RecordStats, Records } from './records.ts';
+import { type RecordStats, Records } from './records.ts';
 import { checkSessions, type Session } from './sessions.ts';
 import { hasCertificate, Trust, type TrustSighting } from './trust.ts';
 import { Uses } from './uses.ts';
@@ -82,7 +82,7 @@ export type VerifierOptions = {
 
 /** What a verdict was reached on. */
 type Ground = {
-  readonly kept: Kept<unknown>;
+  readonly form: string;
   readonly record: DeviceRecord | undefined;
   readonly trust: TrustSighting;
   readonly nowMs: number;
@@ -238,15 +238,15 @@ export class Verifier {
   /** Nothing awaits between the look into memory and the answer, so what was current then is current now. */
   #fromMemory(question: Question): Answer | undefined {
     const { deviceId, proof } = question;
-    const kept = this.#records.kept(deviceId);
-    const trust = kept && this.#trust.cached(proof);
-    if (kept === undefined || trust === undefined) return undefined;
-    const record = this.#records.recordOf(deviceId, kept);
+    const form = this.#records.kept(deviceId);
+    const trust = form === undefined ? undefined : this.#trust.cached(proof);
+    if (form === undefined || trust === undefined) return undefined;
+    const record = this.#records.recordIn(deviceId, form);
     const nowMs = this.#options.clock.now();
     const verdict = this.#verify(record, question, nowMs, trust);
     if (dueWrite(verdict) !== undefined || !this.#stands(deviceId, trust, verdict)) return undefined;
-    const decision = this.#decided(verdict, { kept, record, trust, nowMs, activatedNow: false });
-    return { decision, cacheAgeMs: this.#options.clock.monotonic() - kept.readAtMs };
+    const decision = this.#decided(verdict, { form, record, trust, nowMs, activatedNow: false });
+    return { decision, cacheAgeMs: this.#options.clock.monotonic() - readAtMsIn(form) };
   }
 
   #waitFor(question: Question): Promise<Answer> {
@@ -308,18 +308,20 @@ export class Verifier {
         continue; // decided on what is written now
       }
       if (!this.#records.isCurrent(sighting) || !this.#stands(deviceId, trust, verdict)) continue;
-      const { record, kept } = sighting;
-      const cacheAgeMs = cached === undefined ? 0 : this.#options.clock.monotonic() - kept.readAtMs;
-      return { decision: this.#decided(verdict, { kept, record, trust, nowMs, activatedNow }), cacheAgeMs };
+      const { record, form } = sighting;
+      const cacheAgeMs = cached === undefined ? 0 : this.#options.clock.monotonic() - readAtMsIn(form);
+      return { decision: this.#decided(verdict, { form, record, trust, nowMs, activatedNow }), cacheAgeMs };
     }
     throw new NoDecision('the device changes faster than it can be decided on');
   }
 
-  #decided(verdict: Verdict, { kept, record, trust, nowMs, activatedNow }: Ground): Decision {
+  #decided(verdict: Verdict, { form, record, trust, nowMs, activatedNow }: Ground): Decision {
     if (verdict.kind === 'DENY') return denied(verdict.reason);
     if (verdict.kind === 'GRANT' && record !== undefined) {
       const { slot, credentialId } = verdict;
-      this.#uses.note({ kept, deviceId: record.deviceId, slot, credentialId }, nowMs);
+      const noted = notedIn(form);
+      const mark = this.#uses.note({ noted, deviceId: record.deviceId, slot, credentialId }, nowMs);
+      if (mark !== noted) this.#records.replace(record.deviceId, form, withNoted(form, mark));
     }
     return decisionOf(verdict, record, { activatedNow, basis: basisFor(verdict, trust) });
   }

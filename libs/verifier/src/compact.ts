@@ -12,7 +12,7 @@ import {
 import { type CredentialId, type DeviceId, NO_REVISION, type Revision, Secret } from '@latchkey/kernel';
 
 // A record in memory, one character a byte:
-//   flags | revision 7 | closed at 7, if CLOSED | created 6 | activated 6, if ACTIVATED | timeout 4, if TIMEOUT
+//   when it was read 6 | which use was noted last 4 | and if there is one: flags | revision 7 | closed at 7, if CLOSED | created 6 | activated 6, if ACTIVATED | timeout 4, if TIMEOUT
 //   | primary slot | secondary slot | retirement, if RETIRES
 // A slot: state | set 6 | first used 6, if USED | credential id 16 | length of what it holds | that | id of the CA 64, if BOUND;
 //   of an EMPTY one only the state, of an ARMED one also when it was set.
@@ -24,11 +24,14 @@ const RETIRES = { SECONDARY: 1, DEADLINE: 2 };
 const REVISION_BYTES = 7;
 const TIME_BYTES = 6;
 const TIMEOUT_BYTES = 4;
+const NOTED_BYTES = 4;
+const NOTED_AT = TIME_BYTES;
+const RECORD_AT = NOTED_AT + NOTED_BYTES;
 const BEYOND_TIME = 2 ** (8 * TIME_BYTES);
 const CREDENTIAL_ID_LENGTH = 16;
 const CA_ID_LENGTH = 64;
 
-/** No record takes as much: 457 with two used and bound fingerprints. */
+/** No record takes as much: 467 with two used and bound fingerprints. */
 const ROOM_BYTES = 512;
 // One for all: nothing awaits between the first byte and the text.
 const room = Buffer.alloc(ROOM_BYTES);
@@ -36,12 +39,40 @@ const room = Buffer.alloc(ROOM_BYTES);
 type AnySlot = EmptySlot | ArmedSlot | SecretSlot | FingerprintSlot;
 
 /**
- * A record in one text of one-byte characters, without its device id: one small object for the garbage collector and the
+ * A record, or that there is none, in one text of one-byte characters, without its device id: one small object for the garbage collector and the
  * processor's caches instead of twenty scattered ones (ADR 0023). It holds the secrets.
  */
-export function compact(record: DeviceRecord): string {
+export function compact(record: DeviceRecord | undefined, readAtMs: number): string {
+  const start = writeNumber(0, NOTED_BYTES, writeNumber(readAtMs, TIME_BYTES, 0));
+  return textTo(record === undefined ? start : writeRecord(record, start));
+}
+
+/** When the record was read, whole monotonic milliseconds. */
+export function readAtMsIn(text: string): number {
+  return takeNumber({ text, at: 0 }, TIME_BYTES);
+}
+
+/** Which use was noted last, see uses.ts; 0: none was. */
+export function notedIn(text: string): number {
+  return takeNumber({ text, at: NOTED_AT }, NOTED_BYTES);
+}
+
+/** The same record with another use noted last. */
+export function withNoted(text: string, noted: number): string {
+  const at = writeText(text, 0);
+  writeNumber(noted, NOTED_BYTES, NOTED_AT);
+  return textTo(at);
+}
+
+function textTo(at: number): string {
+  const text = room.toString('latin1', 0, at);
+  room.fill(0, 0, at);
+  return text;
+}
+
+function writeRecord(record: DeviceRecord, start: number): number {
   const { credentials, sessionsClosedAt, activatedAtMs, activationTimeoutS, retirement } = record;
-  let at = room.writeUInt8(flagsOf(record), 0);
+  let at = room.writeUInt8(flagsOf(record), start);
   at = writeNumber(record.revision, REVISION_BYTES, at);
   if (sessionsClosedAt !== NO_REVISION) at = writeNumber(sessionsClosedAt, REVISION_BYTES, at);
   at = writeNumber(record.createdAtMs, TIME_BYTES, at);
@@ -50,15 +81,14 @@ export function compact(record: DeviceRecord): string {
   at = writeSlot(credentials.primary, at);
   at = writeSlot(credentials.secondary, at);
   if (retirement !== undefined) at = writeRetirement(retirement, credentials.secondary, at);
-  const text = room.toString('latin1', 0, at);
-  room.fill(0, 0, at);
-  return text;
+  return at;
 }
 
-/** The record again. */
-export function expand(deviceId: DeviceId, text: string): DeviceRecord {
-  const cursor = { text, at: 1 };
-  const flags = text.charCodeAt(0);
+/** The record again; undefined: there is none. */
+export function expand(deviceId: DeviceId, text: string): DeviceRecord | undefined {
+  if (text.length === RECORD_AT) return undefined;
+  const cursor = { text, at: RECORD_AT + 1 };
+  const flags = text.charCodeAt(RECORD_AT);
   const revision = takeNumber(cursor, REVISION_BYTES) as Revision;
   const sessionsClosedAt = (flags & FLAG.CLOSED ? takeNumber(cursor, REVISION_BYTES) : NO_REVISION) as Revision;
   const createdAtMs = takeNumber(cursor, TIME_BYTES);

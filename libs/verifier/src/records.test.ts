@@ -1,7 +1,7 @@
 import type { DeviceRecord } from '@latchkey/credential';
 import type { DeviceId } from '@latchkey/kernel';
 import { expect, test } from 'vitest';
-import { Records } from './records.ts';
+import { type Plain, plainForm, Records } from './records.ts';
 
 const id = (text: string) => text as DeviceId;
 const recordOf = (revision: number) => ({ revision }) as unknown as DeviceRecord;
@@ -10,9 +10,9 @@ const recordOf = (revision: number) => ({ revision }) as unknown as DeviceRecord
 function recordsOver(maxRecords = 100) {
   const sent: PromiseWithResolvers<DeviceRecord | undefined>[] = [];
   let nowMs = 0;
-  const records = new Records<DeviceId, DeviceRecord, DeviceRecord>({
+  const records = new Records<DeviceId, DeviceRecord, Plain<DeviceRecord>>({
     maxRecords,
-    form: { pack: (record) => record, unpack: (_key, record) => record },
+    form: plainForm(),
     monotonic: () => nowMs++,
     read: () => {
       const read = Promise.withResolvers<DeviceRecord | undefined>();

@@ -2,32 +2,31 @@ import type { DeviceRecord } from '@latchkey/credential';
 import type { DeviceId } from '@latchkey/kernel';
 import { LRUCache } from 'lru-cache';
 
-/** A record in memory; undefined form: there is none. It is current as long as it is there: a change drops it. */
-export type Kept<Form = string> = {
-  readonly form: Form | undefined;
-  /** Monotonic milliseconds when the read was sent, whole: a small integer lies in the object itself. */
-  readonly readAtMs: number;
-  /** Which use was noted last, see uses.ts; 0: none was. */
-  noted: number;
-};
-
 /** A record as it was read: what a decision is made on, and how it is told whether it still may be. */
-export type Sighting<Key = DeviceId, Value = DeviceRecord> = {
+export type Sighting<Key = DeviceId, Value = DeviceRecord, Form = string> = {
   readonly key: Key;
   /** Undefined: there is none. */
   readonly record: Value | undefined;
-  readonly kept: Kept<unknown>;
+  readonly form: Form;
   readonly mark: Mark;
 };
 
 /** What had been invalidated when a read was sent. */
 type Mark = { readonly bucket: number; readonly generation: number; readonly epoch: number };
 
-/** How records lie in memory. */
+/** How a record lies in memory, or that there is none, and when its read was sent: whole monotonic milliseconds. */
 export type RecordForm<Key, Value, Form> = {
-  readonly pack: (record: Value) => Form;
-  readonly unpack: (key: Key, form: Form) => Value;
+  readonly pack: (record: Value | undefined, readAtMs: number) => Form;
+  readonly unpack: (key: Key, form: Form) => Value | undefined;
 };
+
+/** A record as it is. */
+export type Plain<Value> = { readonly record: Value | undefined };
+
+/** Records that are kept as they are. */
+export function plainForm<Key, Value>(): RecordForm<Key, Value, Plain<Value>> {
+  return { pack: (record) => ({ record }), unpack: (_key, { record }) => record };
+}
 
 /** How the cache has done since the start. */
 export type RecordStats = {
@@ -59,10 +58,10 @@ const MAX_UNKNOWN = 10_000;
 export class Records<Key extends string = DeviceId, Value extends object = DeviceRecord, Form extends {} = string> {
   readonly stats: RecordStats = { hits: 0, misses: 0, joins: 0 };
   readonly #options: RecordsOptions<Key, Value, Form>;
-  readonly #known: LRUCache<Key, Kept<Form>>;
+  readonly #known: LRUCache<Key, Form>;
   // Apart, so that a scan of ids does not push out the records of real devices.
-  readonly #unknown = new LRUCache<Key, Kept<Form>>({ max: MAX_UNKNOWN });
-  readonly #reads = new Map<Key, { readonly mark: Mark; readonly done: Promise<Sighting<Key, Value>> }>();
+  readonly #unknown = new LRUCache<Key, Form>({ max: MAX_UNKNOWN });
+  readonly #reads = new Map<Key, { readonly mark: Mark; readonly done: Promise<Sighting<Key, Value, Form>> }>();
   readonly #generations = new Uint32Array(BUCKETS);
   #epoch = 0;
 
@@ -71,29 +70,35 @@ export class Records<Key extends string = DeviceId, Value extends object = Devic
     this.#known = new LRUCache({ max: options.maxRecords });
   }
 
-  /** What is in memory, and current until the caller awaits something. */
-  kept(key: Key): Kept<Form> | undefined {
-    const kept = this.#known.get(key) ?? this.#unknown.get(key);
-    if (kept !== undefined) this.stats.hits += 1;
-    return kept;
+  /** What is in memory of a record: it is current until the caller awaits something, as a change drops it. */
+  kept(key: Key): Form | undefined {
+    const form = this.#known.get(key) ?? this.#unknown.get(key);
+    if (form !== undefined) this.stats.hits += 1;
+    return form;
   }
 
-  /** The record of what is in memory. */
-  recordOf(key: Key, { form }: Kept<Form>): Value | undefined {
-    return form === undefined ? undefined : this.#options.form.unpack(key, form);
+  /** The record that lies in this form; undefined: that there is none. */
+  recordIn(key: Key, form: Form): Value | undefined {
+    return this.#options.form.unpack(key, form);
+  }
+
+  /** Puts another form of the same record in the place of one, if that is still in memory. */
+  replace(key: Key, form: Form, next: Form): void {
+    if (this.#known.peek(key) === form) this.#known.set(key, next);
   }
 
   /** The sighting in memory, for a caller that awaits something before it decides. */
-  cached(key: Key): Sighting<Key, Value> | undefined {
-    const kept = this.kept(key);
-    return kept && { key, record: this.recordOf(key, kept), kept, mark: this.#mark(key) };
+  cached(key: Key): Sighting<Key, Value, Form> | undefined {
+    const form = this.kept(key);
+    if (form === undefined) return undefined;
+    return { key, record: this.recordIn(key, form), form, mark: this.#mark(key) };
   }
 
   /**
    * Reads the record, or joins a read that is still current. Rejects as the store does. Callers bound the reads under
    * way: each waits for one at a time.
    */
-  read(key: Key): Promise<Sighting<Key, Value>> {
+  read(key: Key): Promise<Sighting<Key, Value, Form>> {
     const running = this.#reads.get(key);
     if (running !== undefined && this.#holds(running.mark)) {
       this.stats.joins += 1;
@@ -107,7 +112,7 @@ export class Records<Key extends string = DeviceId, Value extends object = Devic
   }
 
   /** Whether a decision on this sighting may be made now: nothing about the record was invalidated since it was sent for. */
-  isCurrent({ mark }: Sighting<Key, Value>): boolean {
+  isCurrent({ mark }: Pick<Sighting, 'mark'>): boolean {
     return this.#holds(mark);
   }
 
@@ -140,14 +145,14 @@ export class Records<Key extends string = DeviceId, Value extends object = Devic
     return epoch === this.#epoch && generation === this.#generations[bucket];
   }
 
-  async #fill(key: Key, mark: Mark): Promise<Sighting<Key, Value>> {
-    const { read, monotonic, form } = this.#options;
+  async #fill(key: Key, mark: Mark): Promise<Sighting<Key, Value, Form>> {
+    const { read, monotonic } = this.#options;
     const readAtMs = Math.floor(monotonic());
     try {
       const record = await read(key);
-      const kept = { form: record && form.pack(record), readAtMs, noted: 0 };
-      if (this.#holds(mark)) (record === undefined ? this.#unknown : this.#known).set(key, kept);
-      return { key, record, kept, mark };
+      const form = this.#options.form.pack(record, readAtMs);
+      if (this.#holds(mark)) (record === undefined ? this.#unknown : this.#known).set(key, form);
+      return { key, record, form, mark };
     } finally {
       if (this.#reads.get(key)?.mark === mark) this.#reads.delete(key);
     }

@@ -12,16 +12,13 @@ import {
 } from '@latchkey/credential';
 import { NO_REVISION, type Revision } from '@latchkey/kernel';
 import type { Lease, Store } from '@latchkey/store';
-import { type RecordForm, Records, type Sighting } from './records.ts';
+import { type Plain, plainForm, Records, type Sighting } from './records.ts';
 
 /** All trust sets that there can be: one of CAs, 256 of disabled certificates, 256 of CRLs. */
 const MAX_SETS = 513;
 
-/** Parsed certificates are kept as they are. */
-const AS_IT_IS: RecordForm<TrustKey, TrustView, TrustView> = { pack: (view) => view, unpack: (_key, view) => view };
-
 /** A trust set as it was read. */
-type SetSighting = Sighting<TrustKey, TrustView>;
+type SetSighting = Sighting<TrustKey, TrustView, Plain<TrustView>>;
 
 /** What a certificate is judged by besides its device, as it was read: it holds as long as all of its sets do. */
 export type TrustSighting = Pick<VerifyContext, 'trustedCas' | 'disabled'> & {
@@ -38,14 +35,14 @@ const NO_CERTIFICATE: TrustSighting = { trustedCas: new Map(), disabled: false, 
 export class Trust {
   readonly #store: Pick<Store, 'readTrust'>;
   readonly #lease: Lease;
-  readonly #records: Records<TrustKey, TrustView, TrustView>;
+  readonly #records: Records<TrustKey, TrustView, Plain<TrustView>>;
 
   #heardOf: Revision = NO_REVISION;
 
   constructor(store: Pick<Store, 'readTrust' | 'lease'>, monotonic: () => number) {
     this.#store = store;
     this.#lease = store.lease;
-    this.#records = new Records({ read: (key) => this.#view(key), monotonic, maxRecords: MAX_SETS, form: AS_IT_IS });
+    this.#records = new Records({ read: (key) => this.#view(key), monotonic, maxRecords: MAX_SETS, form: plainForm() });
   }
 
   /** What bears on the proof, if it is all in memory. */

@@ -35,28 +35,27 @@ function usesOver() {
 
 /** Grants on one record in memory, with either of its credentials. */
 function grantsOn(name: string) {
-  const kept = { noted: 0 };
   const deviceId = name as DeviceId;
   return {
-    primary: { kept, deviceId, slot: 'PRIMARY', credentialId: newId() },
-    secondary: { kept, deviceId, slot: 'SECONDARY', credentialId: newId() },
+    primary: { noted: 0, deviceId, slot: 'PRIMARY', credentialId: newId() },
+    secondary: { noted: 0, deviceId, slot: 'SECONDARY', credentialId: newId() },
   } as const;
 }
 
 test('a use is told once a minute, by the start of its minute, and each credential has its own', async () => {
   const { uses, told, state } = usesOver();
   const { primary, secondary } = grantsOn('d');
-  uses.note(primary, NOW_MS + 1);
-  uses.note(primary, NOW_MS + MINUTE_MS - 1);
-  uses.note(secondary, NOW_MS + MINUTE_MS - 1);
+  const first = uses.note(primary, NOW_MS + 1);
+  const again = uses.note({ ...primary, noted: first }, NOW_MS + MINUTE_MS - 1);
+  const other = uses.note({ ...secondary, noted: again }, NOW_MS + MINUTE_MS - 1);
   await uses.tell();
   expect(told[0]?.uses).toEqual([
     { deviceId: 'd', credentialId: primary.credentialId, atMs: NOW_MS },
     { deviceId: 'd', credentialId: secondary.credentialId, atMs: NOW_MS },
   ]);
   expect([told[0]?.completeToMs, told[0]?.lostUntilMs, uses.size]).toEqual([NOW_MS, 0, 0]);
-  uses.note(secondary, NOW_MS + MINUTE_MS - 1);
-  uses.note(secondary, NOW_MS + MINUTE_MS);
+  const same = uses.note({ ...secondary, noted: other }, NOW_MS + MINUTE_MS - 1);
+  uses.note({ ...secondary, noted: same }, NOW_MS + MINUTE_MS);
   state.nowMs += MINUTE_MS;
   await uses.tell();
   expect(told[1]?.uses).toEqual([{ deviceId: 'd', credentialId: secondary.credentialId, atMs: NOW_MS + MINUTE_MS }]);
@@ -139,6 +138,8 @@ test('grants from memory and after a read are noted, denials and trials are not'
     expect(verifier.untold).toBe(0);
     expect(ask('secret-1')).not.toBeInstanceOf(Promise);
     expect(verifier.untold).toBe(1);
+    expect(await ask('secret-1')).toMatchObject({ decision: { granted: true } });
+    expect(verifier.untold).toBeLessThanOrEqual(2); // a minute may have begun
     const before = Date.now();
     await verifier.tellUses();
     const { lastUsedAtMs } = await held.inner.lastUses([deviceId]);

@@ -1,7 +1,6 @@
 import { type Slot, USE_PRECISION_MS } from '@latchkey/credential';
 import type { Clock, CredentialId, DeviceId, Random } from '@latchkey/kernel';
 import { type Store, USE_REPORT_EVERY_MS, type Use } from '@latchkey/store';
-import type { Kept } from './records.ts';
 
 /** Uses that are not told yet: a few MB beside the records, and some reports of a large fleet; more are said to be lost. */
 export const MAX_NOTED = 200_000;
@@ -12,9 +11,9 @@ const TELL_AT = 50_000;
 /** 72 bits: no two replicas share a name. */
 const NAME_BYTES = 9;
 
-/** A grant, and the record in memory that it was made on, which bears the mark of the last note. */
+/** A grant, and the mark of the last note on this record in memory; 0: none was made. */
 export type Grant = {
-  readonly kept: Pick<Kept, 'noted'>;
+  readonly noted: number;
   readonly deviceId: DeviceId;
   readonly slot: Slot;
   readonly credentialId: CredentialId;
@@ -59,14 +58,14 @@ export class Uses {
     this.#timer.unref();
   }
 
-  /** Notes a grant with the credential in this slot, at most once a minute as long as the slot is the same. */
-  note({ kept, deviceId, slot, credentialId }: Grant, nowMs: number): void {
+  /** Notes a grant, at most once a minute as long as the slot is the same. The record's new mark, or the same. */
+  note({ noted, deviceId, slot, credentialId }: Grant, nowMs: number): number {
     const minute = Math.floor(nowMs / USE_PRECISION_MS);
     const mark = 2 * minute + (slot === 'PRIMARY' ? 0 : 1);
-    if (kept.noted === mark) return;
-    kept.noted = mark;
+    if (noted === mark) return mark;
     this.#add({ deviceId, credentialId, atMs: minute * USE_PRECISION_MS });
     if (this.#noted.length >= TELL_AT && this.#timer !== undefined) this.#tellSoon();
+    return mark;
   }
 
   /** Tells the store all that was noted until now; reports go one after another. Rejects as the store does. */
