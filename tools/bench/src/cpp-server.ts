@@ -6,11 +6,15 @@ import { promisify } from 'node:util';
 import type { Plan } from './plan.ts';
 import { whatIsMissing } from './programs.ts';
 
-const run = promisify(execFile);
+const execute = promisify(execFile);
+
 const ROOT = resolve(import.meta.dirname, '../../..');
 const SOURCE = resolve(import.meta.dirname, '../cpp/empty_server.cc');
 const BUF = join(ROOT, 'node_modules/.bin/buf');
 const CACHE = join(ROOT, 'node_modules/.cache/latchkey-bench');
+
+/** A step of the build takes half a minute on a free core. */
+const STEP_DEADLINE_MS = 300_000;
 
 /** Protos that Authenticate is made of; what they import comes with Debian's protobuf. */
 const PROTOS = ['latchkey/v1/authentication.proto', 'latchkey/v1/types.proto', 'buf/validate/validate.proto'];
@@ -49,7 +53,7 @@ async function fingerprint(): Promise<string> {
 async function build(folder: string, program: string): Promise<void> {
   const descriptors = join(folder, 'descriptors.binpb');
   // Debian's protoc is older than some options in the protos: buf reads them, and what protoc does not know it leaves alone.
-  await run(BUF, ['build', 'proto', '--as-file-descriptor-set', '-o', descriptors], { cwd: ROOT });
+  await run(BUF, ['build', 'proto', '--as-file-descriptor-set', '-o', descriptors]);
   await run('protoc', [`--descriptor_set_in=${descriptors}`, `--cpp_out=${folder}`, ...PROTOS]);
   const plugin = await run('sh', ['-c', 'command -v grpc_cpp_plugin']);
   const grpc = [`--plugin=protoc-gen-grpc=${plugin.stdout.trim()}`, `--grpc_out=${folder}`];
@@ -62,4 +66,8 @@ async function build(folder: string, program: string): Promise<void> {
   mkdirSync(CACHE, { recursive: true });
   await run('cp', [built, `${program}.part`]);
   renameSync(`${program}.part`, program);
+}
+
+function run(program: string, args: readonly string[]) {
+  return execute(program, args, { cwd: ROOT, timeout: STEP_DEADLINE_MS });
 }

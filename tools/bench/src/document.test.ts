@@ -78,6 +78,14 @@ test('reasons live in a file of their own, outlast a new run, and are merged in'
   expect(page()).toContain('It does less.');
 });
 
+test('short runs and busy machines are told', () => {
+  const document = new Document(docs, SUITES);
+  document.add('cold', kept('cold', {}));
+  expect(page()).not.toMatch(/Not at full length|busy machine/);
+  document.add('unary', { ...kept('unary --quick', {}), machine: { ...machine, load: 1.5 } });
+  expect(page()).toMatch(/Not at full length.*On a busy machine/s);
+});
+
 test('figures that are not there or cannot be read are told', () => {
   const document = new Document(docs, SUITES);
   expect(() => document.render()).toThrow('holds no figures; measure first');

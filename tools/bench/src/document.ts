@@ -28,6 +28,9 @@ export type Sources = {
 export const FOLDER = 'benchmarks';
 export const NOTES_FILE = 'notes.json';
 
+/** With more of its cores in use than this, a machine was not free for a measurement. */
+const MAX_LOAD_SHARE = 0.25;
+
 const READING = `Every figure is the median of several rounds, with the least and the greatest of them: a wide spread means that something
 else used the machine. Two sides of a ratio are measured in turns within one run, A B A B, after a warm-up, so that a slow minute falls
 on both. "Load before" says how many processes wanted a core in the minute before the run began: well below the number of cores, or the
@@ -47,6 +50,7 @@ export function documentOf({ suites, kept, notes }: Sources): string {
   return `${[
     '# Benchmarks',
     `Written by \`npm run bench -- all --write\`, from the figures in [${FOLDER}/figures.json](${FOLDER}/figures.json); changes by hand are lost. Reasons and remarks come from [${FOLDER}/${NOTES_FILE}](${FOLDER}/${NOTES_FILE}).`,
+    ...warningsOf(Object.values(kept)),
     '## At a glance',
     glanceOf(suites, kept),
     '## What is not met',
@@ -57,6 +61,18 @@ export function documentOf({ suites, kept, notes }: Sources): string {
     whereOf(suites, kept),
     ...sections,
   ].join('\n\n')}\n`;
+}
+
+/** What makes figures worth less than they seem. */
+function warningsOf(kept: readonly Kept[]): readonly string[] {
+  const isShort = kept.some(({ command }) => /--(quick|rounds)/.test(command));
+  const isBusy = kept.some(({ machine: { load, cores } }) => load > cores * MAX_LOAD_SHARE);
+  return [
+    ...(isShort ? ['**Not at full length**: some of it was measured with fewer devices or rounds.'] : []),
+    ...(isBusy
+      ? ['**On a busy machine**: others used it when some of it was measured, and rates and latencies show that.']
+      : []),
+  ];
 }
 
 function glanceOf(suites: Sources['suites'], kept: Sources['kept']): string {

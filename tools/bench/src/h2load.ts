@@ -11,6 +11,9 @@ const run = promisify(execFile);
 /** The flag and the length of the message that stand before it (gRPC over HTTP2, "Length-Prefixed-Message"). */
 const PREFIX_BYTES = 5;
 
+/** How much longer than asked it may take. */
+const SLACK_MS = 30_000;
+
 /** What is missing for h2load, if anything. */
 export function withoutH2load(): string | undefined {
   return whatIsMissing({ h2load: 'nghttp2-client' });
@@ -35,7 +38,8 @@ export class H2load {
 
   /** Calls for so many milliseconds; answers how many calls were answered. Rejects when one was not. */
   async callFor(ms: number): Promise<number> {
-    const { stdout } = await run('h2load', ['-D', `${Math.ceil(ms)}ms`, ...this.#args]);
+    const duration = Math.ceil(ms);
+    const { stdout } = await run('h2load', ['-D', `${duration}ms`, ...this.#args], { timeout: duration + SLACK_MS });
     return answered(stdout);
   }
 }
