@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
-import { mkdtempSync, readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Identity } from './identity.ts';
 
@@ -10,6 +10,8 @@ const NEW_KEY = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes
 export type Ca = Identity & {
   /** A certificate of this common name below the CA, with files in a new folder. */
   readonly issue: (name: string) => Identity;
+  /** Revokes certificates; gives the path of the CA's next CRL. */
+  readonly revoke: (...identities: readonly Identity[]) => string;
 };
 
 /** Makes a CA that is good for a month, with files in a new folder inside `dir`. */
@@ -24,7 +26,21 @@ export function newCa(dir: string): Ca {
     openssl('x509', '-req', '-in', request, ...signer, '-out', own.certificate);
     return identityOf(own);
   };
-  return { ...identityOf({ key, certificate }), issue };
+  return { ...identityOf({ key, certificate }), issue, revoke: revoker(folder, { key, certificate }) };
+}
+
+function revoker(folder: string, { key, certificate }: Pick<Identity, 'key' | 'certificate'>): Ca['revoke'] {
+  const at = (name: string) => join(folder, name);
+  const [config, database, number, crl] = [at('ca.cnf'), at('index'), at('number'), at('ca.crl')];
+  writeFileSync(config, `[ca]\ndefault_ca=it\n[it]\ndatabase=${database}\ncrlnumber=${number}\n`);
+  writeFileSync(database, '');
+  writeFileSync(number, '01\n');
+  const ca = ['ca', '-config', config, '-cert', certificate, '-keyfile', key, '-md', 'sha256'];
+  return (...identities) => {
+    for (const revoked of identities) openssl(...ca, '-revoke', revoked.certificate);
+    openssl(...ca, '-gencrl', '-crldays', '7', '-out', crl);
+    return crl;
+  };
 }
 
 function filesIn(dir: string, name: string) {

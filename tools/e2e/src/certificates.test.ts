@@ -109,6 +109,26 @@ test(
 );
 
 test(
+  'what the CRL of a CA revokes is refused at once and its link is closed, also below a fingerprint that was set',
+  async () => {
+    const issuer = await trustedCa();
+    const [lost, named, kept] = [issuer.issue('lost'), issuer.issue('named'), issuer.issue('kept')];
+    await create('lost', '--trust-on-first-use');
+    await create('named', '--fingerprint', named.sha256);
+    await create('kept', '--trust-on-first-use');
+    const links = [await link('lost', lost), await link('named', named)];
+    const other = await link('kept', kept);
+    await cli(desk, 'ca', 'crl', 'set', issuer.sha256, issuer.revoke(lost, named));
+    expect([await connect('lost', lost), await connect('named', named)]).toEqual([4, 4]);
+    for (const ended of links) await ended.closed();
+    await other.publish();
+    await other.close();
+    expect(await connect('kept', kept)).toBe(0);
+  },
+  DEADLINE_MS,
+);
+
+test(
   'a disabled CA takes along what was bound through it and what demands it, and leaves the rest',
   async () => {
     const doomed = await trustedCa();
