@@ -15,15 +15,16 @@ export function readSetting(flag: string, path: string): Buffer {
   }
 }
 
-/** What the files of `--tls-cert` and `--tls-key` hold. Throws a SettingsError when they are not there or do not fit. */
-export function readIdentity(certificate: string, key: string): TlsIdentity {
-  const identity = { cert: readSetting('--tls-cert', certificate), key: readSetting('--tls-key', key) };
+/** What the files of `--tls-cert` and `--tls-key` hold, or of those with another beginning. Throws a SettingsError. */
+export function readIdentity(certificate: string, key: string, flags: '--tls' | '--upstream' = '--tls'): TlsIdentity {
+  const identity = { cert: readSetting(`${flags}-cert`, certificate), key: readSetting(`${flags}-key`, key) };
   try {
     createSecureContext(identity);
   } catch (error) {
-    throw new SettingsError('--tls-cert and --tls-key hold no certificate chain and the private key that fits it', {
-      cause: error,
-    });
+    throw new SettingsError(
+      `${flags}-cert and ${flags}-key hold no certificate chain and the private key that fits it`,
+      { cause: error },
+    );
   }
   return identity;
 }

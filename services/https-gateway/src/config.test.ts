@@ -59,6 +59,16 @@ test.each([
   ],
   ['a plain broker elsewhere', () => ['--http', '1', '--upstream', 'mqtt://10.0.0.1:1883'], 'use mqtts://'],
   ['a URL with a password', () => ['--http', '1', '--upstream', 'mqtt://a:canary@b:1'], 'write mqtt://HOST:PORT'],
+  [
+    'half an identity for the broker',
+    () => ['--http', '1', '--upstream-cert', file('half', '')],
+    '--upstream-cert and --upstream-key go together',
+  ],
+  [
+    'an identity for the broker that is none',
+    () => ['--http', '1', '--upstream-cert', file('c', 'none'), '--upstream-key', file('k', 'canary')],
+    '--upstream-cert and --upstream-key hold no certificate chain',
+  ],
   ['a credential for all', () => ['--http', '1', '--upstream-credential', file('all', 'a:canary', 0o644)], 'chmod 600'],
   ['no credential', () => ['--http', '1', '--upstream-credential', file('none', 'canary')], 'one line USER:PASSWORD'],
   [

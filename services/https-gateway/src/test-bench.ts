@@ -3,6 +3,7 @@ import { createHmac, KeyObject, webcrypto } from 'node:crypto';
 import type { Limits, TlsIdentity } from '@latchkey/gateway-kit';
 import { granted, TableAuth } from '@latchkey/gateway-kit/testing';
 import type { Broker } from '@latchkey/gateway-kit/testing-broker';
+import type { UpstreamSettings } from '@latchkey/gateway-kit/upstream';
 import { createLog, parseAddress } from '@latchkey/runtime';
 import * as x509 from '@peculiar/x509';
 import { vi } from 'vitest';
@@ -49,6 +50,8 @@ export async function startBench(options: {
   readonly identity?: () => TlsIdentity;
   readonly deadlines?: Deadlines;
   readonly limits?: Partial<Limits>;
+  /** TLS towards the broker. */
+  readonly upstream?: Pick<UpstreamSettings, 'ca' | 'identity'>;
 }): Promise<Bench> {
   const { broker, deadlines } = options;
   const identity = await selfSigned('localhost');
@@ -63,7 +66,7 @@ export async function startBench(options: {
   const config = {
     ...{ https: { address: free, identity: options.identity ?? (() => identity) }, http: free, metrics: free },
     ...{ auth: [{ ...free, port: authPort }], limits, logLevel: 'debug' as const },
-    upstream: { url: broker.url, username: broker.user, password: broker.password, ca: undefined },
+    upstream: { url: broker.url, username: broker.user, password: broker.password, ca: undefined, ...options.upstream },
   };
   const gateway = await startHttpsGateway(config, log, deadlines);
   const portOf = (name: string) => parseAddress(String(gateway.ready[name] ?? '0').replace(/^\w+:\/\//, '')).port;

@@ -53,7 +53,7 @@ test('a broker elsewhere takes the place of the ingress, and of the way that rep
   ]);
   expect(upstream).toEqual({
     url: 'mqtts://b',
-    reportArgs: [...broker, '--upstream-credential', 'line', '--upstream-ca', 'ca'],
+    reportArgs: [...broker, '--upstream-credential', 'line', ...tls.split(' ')],
   });
   expect(read('--upstream mqtts://b')).toMatchObject({
     mqttArgs: [...mqtt, ...broker],

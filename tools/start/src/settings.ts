@@ -72,7 +72,7 @@ const UPSTREAM_OPTIONS = [
   ['--upstream-username <name>', 'user name of the links of devices there; else the device id'],
   ['--upstream-password-file <file>', 'their password there; or LATCHKEY_UPSTREAM_PASSWORD holds it'],
   ['--upstream-ca <file>', 'CAs that vouch for that broker, PEM'],
-  ['--upstream-cert <file>', "the MQTT gateway's certificate for that broker, PEM"],
+  ['--upstream-cert <file>', "the gateways' certificate for that broker, PEM"],
   ['--upstream-key <file>', 'its private key, PEM'],
   [
     '--upstream-credential <file>',
@@ -150,10 +150,12 @@ function toSettings(options: Options): Settings {
   };
 }
 
-function upstreamOf({ upstream: url, upstreamCredential, upstreamCa }: Options): Upstream | undefined {
+function upstreamOf(options: Options): Upstream | undefined {
+  const { upstream: url, upstreamCredential, upstreamCa, upstreamCert, upstreamKey } = options;
   if (url === undefined) return undefined;
   const credential = given('--upstream-credential', upstreamCredential);
-  const reportArgs = ['--upstream', url, ...credential, ...given('--upstream-ca', upstreamCa)];
+  const identity = [...given('--upstream-cert', upstreamCert), ...given('--upstream-key', upstreamKey)];
+  const reportArgs = ['--upstream', url, ...credential, ...given('--upstream-ca', upstreamCa), ...identity];
   return { url, reportArgs: upstreamCredential === undefined ? undefined : reportArgs };
 }
 

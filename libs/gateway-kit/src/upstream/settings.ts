@@ -1,17 +1,19 @@
 import { statSync } from 'node:fs';
 import { isLoopback, SettingsError } from '@latchkey/runtime';
 import { Option } from 'commander';
-import { readSetting } from '../files.ts';
+import { readIdentity, readSetting } from '../files.ts';
 import type { UpstreamOptions } from './upstream.ts';
 
 /** Where reports go to, and as whom. */
-export type UpstreamSettings = Pick<UpstreamOptions, 'url' | 'username' | 'password' | 'ca'>;
+export type UpstreamSettings = Pick<UpstreamOptions, 'url' | 'username' | 'password' | 'ca' | 'identity'>;
 
 /** The options that say so. */
 export type UpstreamFlags = {
   readonly upstream?: string;
   readonly upstreamCredential?: string;
   readonly upstreamCa?: string;
+  readonly upstreamCert?: string;
+  readonly upstreamKey?: string;
   readonly insecureListen: boolean;
 };
 
@@ -27,6 +29,8 @@ export function upstreamOptions() {
     new Option('--upstream-ca <file>', 'CAs of its certificate, PEM (default: those of the system)').env(
       'LATCHKEY_UPSTREAM_CA',
     ),
+    new Option('--upstream-cert <file>', "the gateway's certificate for it, PEM").env('LATCHKEY_UPSTREAM_CERT'),
+    new Option('--upstream-key <file>', 'its private key, PEM').env('LATCHKEY_UPSTREAM_KEY'),
   ];
 }
 
@@ -40,7 +44,8 @@ const PLACE = /^(mqtts?):\/\/(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):([0-9]{1,5})$/;
 const CREDENTIAL = /^([^:\r\n]{1,256}):([^\r\n]{1,1024})\r?\n?$/;
 
 /** Reads where reports go to. Throws a SettingsError, which shows no password. */
-export function readUpstream({ upstream, upstreamCredential, upstreamCa, insecureListen }: UpstreamFlags) {
+export function readUpstream(flags: UpstreamFlags) {
+  const { upstream, upstreamCredential, upstreamCa, insecureListen } = flags;
   if (upstream === undefined || upstreamCredential === undefined)
     throw new SettingsError('--upstream and --upstream-credential say where reports go to: both are needed');
   const [, scheme, host = ''] = PLACE.exec(upstream) ?? [];
@@ -52,7 +57,15 @@ export function readUpstream({ upstream, upstreamCredential, upstreamCa, insecur
     );
   }
   const ca = upstreamCa === undefined ? undefined : readSetting('--upstream-ca', upstreamCa);
-  return { url: upstream, ca, ...readCredential(upstreamCredential) } satisfies UpstreamSettings;
+  const settings = { url: upstream, ca, identity: identityOf(flags), ...readCredential(upstreamCredential) };
+  return settings satisfies UpstreamSettings;
+}
+
+function identityOf({ upstreamCert, upstreamKey }: UpstreamFlags): UpstreamSettings['identity'] {
+  if (upstreamCert === undefined && upstreamKey === undefined) return undefined;
+  if (upstreamCert === undefined || upstreamKey === undefined)
+    throw new SettingsError('--upstream-cert and --upstream-key go together');
+  return readIdentity(upstreamCert, upstreamKey, '--upstream');
 }
 
 function readCredential(path: string): Pick<UpstreamSettings, 'username' | 'password'> {

@@ -3,6 +3,7 @@ import type { Random } from '@latchkey/kernel';
 import type { Log } from '@latchkey/runtime';
 import { connect, type IClientOptions, type IConnackPacket, type MqttClient } from 'mqtt';
 import { Backoff } from '../backoff.ts';
+import type { TlsIdentity } from '../files.ts';
 
 /** How long a message may take to be acknowledged; the link of one that takes longer is given up: it may be dead. */
 const PUBLISH_DEADLINE_MS = 5_000;
@@ -41,6 +42,8 @@ export type UpstreamOptions = {
   readonly password: string;
   /** PEM of the CAs that the broker's certificate chains to; undefined: those of the system. */
   readonly ca: Buffer | undefined;
+  /** The gateway's own certificate for a broker that asks for one. */
+  readonly identity?: TlsIdentity | undefined;
   readonly random: Random;
   readonly log: Log;
   readonly deadlineMs?: number | undefined;
@@ -176,11 +179,12 @@ function subscribe(client: MqttClient, { filters, message }: Receive, log: Log):
   });
 }
 
-function clientOptions({ name, username, password, ca, random, receive }: UpstreamOptions): IClientOptions {
+function clientOptions({ name, username, password, ca, identity, random, receive }: UpstreamOptions): IClientOptions {
   return {
     username,
     password,
     ...(ca === undefined ? {} : { ca }),
+    ...identity,
     clientId: `latchkey-${name}-${Buffer.from(random(NAME_BYTES)).toString('base64url')}`,
     protocolVersion: 5, // its PUBACK says when the broker refuses a message
     clean: true,
