@@ -25,7 +25,7 @@ import { ReflectionService } from '@grpc/reflection';
 import { Health } from '@latchkey/protocol/health';
 import { HealthImplementation } from 'grpc-health-check';
 import { type ErrorTranslation, type RpcError, visibleError } from './error.ts';
-import { type Readers, serviceDefinition } from './service.ts';
+import { type Codecs, serviceDefinition } from './service.ts';
 
 type In<M> = M extends { input: infer I extends DescMessage } ? MessageShape<I> : never;
 type Out<M> = M extends { output: infer O extends DescMessage } ? MessageShape<O> : never;
@@ -57,7 +57,8 @@ export type ServerOptions = {
   readonly monotonic: () => number;
   /** Metadata to send behind each unary reply; it is asked for as soon as the reply is there. */
   readonly trailers?: (() => Metadata) | undefined;
-  readonly readers?: Readers;
+  /** For methods whose messages the generated code is not quick enough with. */
+  readonly codecs?: Codecs;
 };
 
 /** Adds a service; unary handlers may answer at once or by promise. */
@@ -80,7 +81,7 @@ export function addService<S extends DescService>(
       implementation[method.localName] = bidiStreamingCall(method, handler as AnyBidiStreaming, options);
     else throw new Error(`${method.name}: ${method.methodKind} methods cannot be served yet`);
   }
-  server.addService(serviceDefinition(service, options.readers), implementation);
+  server.addService(serviceDefinition(service, options.codecs), implementation);
 }
 
 type AnyUnary = (request: unknown, call: ServerUnaryCall<unknown, unknown>) => unknown;

@@ -21,18 +21,25 @@ export function methodPath(method: DescMethod): string {
   return `/${method.parent.typeName}/${method.name}`;
 }
 
-/** Readers of requests by a method's local name, where the generated code is not quick enough. */
-export type Readers = Readonly<Record<string, (bytes: Buffer) => unknown>>;
+/** What reads a method's requests and writes its responses, where the generated code is not quick enough. */
+export type Codec = {
+  readonly read: (bytes: Buffer) => unknown;
+  // biome-ignore lint/suspicious/noExplicitAny: grpc-js knows no types of messages either
+  readonly write: (response: any) => Buffer;
+};
 
-function methodDefinition(method: DescMethod, readers: Readers): MethodDefinition<unknown, unknown> {
+/** By a method's local name. */
+export type Codecs = Readonly<Record<string, Codec>>;
+
+function methodDefinition(method: DescMethod, codec: Codec | undefined): MethodDefinition<unknown, unknown> {
   return {
     path: methodPath(method),
     originalName: method.localName,
     requestStream: method.methodKind === 'client_streaming' || method.methodKind === 'bidi_streaming',
     responseStream: method.methodKind === 'server_streaming' || method.methodKind === 'bidi_streaming',
     requestSerialize: serializer(method.input) as (value: unknown) => Buffer,
-    requestDeserialize: readers[method.localName] ?? deserializer(method.input),
-    responseSerialize: serializer(method.output) as (value: unknown) => Buffer,
+    requestDeserialize: codec?.read ?? deserializer(method.input),
+    responseSerialize: codec?.write ?? (serializer(method.output) as (value: unknown) => Buffer),
     responseDeserialize: deserializer(method.output),
   };
 }
@@ -40,7 +47,9 @@ function methodDefinition(method: DescMethod, readers: Readers): MethodDefinitio
 /** The definition that `Server.addService` takes. */
 export function serviceDefinition(
   service: DescService,
-  readers: Readers = {},
+  codecs: Codecs = {},
 ): ServiceDefinition<UntypedServiceImplementation> {
-  return Object.fromEntries(service.methods.map((method) => [method.localName, methodDefinition(method, readers)]));
+  return Object.fromEntries(
+    service.methods.map((method) => [method.localName, methodDefinition(method, codecs[method.localName])]),
+  );
 }

@@ -10,6 +10,7 @@ import {
 } from '@latchkey/rpc';
 import { type Address, formatAddress, SettingsError } from '@latchkey/runtime';
 import { readAttempt, readAttempts } from './quick-reader.ts';
+import { writeAnswers, writeDecision } from './quick-writer.ts';
 
 /** Longest request: a certificate chain of eight times 16 KiB and some more. */
 const MAX_REQUEST_BYTES = 262_144;
@@ -18,8 +19,11 @@ const MAX_REQUEST_BYTES = 262_144;
 const KEEPALIVE_MS = 30_000;
 const KEEPALIVE_TIMEOUT_MS = 10_000;
 
-/** The two messages that devices are waiting for. */
-const READERS = { authenticate: readAttempt, authenticateStream: readAttempts };
+/** The messages that devices are waiting for. */
+const CODECS = {
+  authenticate: { read: readAttempt, write: writeDecision },
+  authenticateStream: { read: readAttempts, write: writeAnswers },
+};
 
 /** The listener for gateways. */
 export type GatewayListener = {
@@ -40,7 +44,7 @@ export async function listenForGateways(
     'grpc.keepalive_time_ms': KEEPALIVE_MS,
     'grpc.keepalive_timeout_ms': KEEPALIVE_TIMEOUT_MS,
   });
-  addService(server, AuthenticationService, handlers, { ...options, readers: READERS });
+  addService(server, AuthenticationService, handlers, { ...options, codecs: CODECS });
   const health = addHealth(server, [AuthenticationService]);
   addReflection(server, [AuthenticationService]);
   const port = await bind(server, address);
