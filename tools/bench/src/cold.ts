@@ -10,6 +10,7 @@ import { whatIsMissing } from './programs.ts';
 import { type Trial, trialsOf } from './questions.ts';
 import { redisBenchmark } from './redis-benchmark.ts';
 import { connectRedis, type RedisClient } from './redis-client.ts';
+import { useCosts } from './use-cost.ts';
 
 /** The windows of a round, one for each side, must fit into the fleet: no side reads what another one has just read. */
 const SIZES = {
@@ -55,9 +56,10 @@ export const coldSuite: Suite = async (plan) => {
   const missing = whatIsMissing({ 'redis-benchmark': 'redis-tools' });
   const asked = { requests: perRound, inFlight: IN_FLIGHT, key: keyOf(deviceIdOf(0)) };
   const benchmark = missing ?? (await redisBenchmark(fleet.url, asked));
+  const uses = await useCosts(fleet, store, rounds);
   for (const client of Object.values(clients)) client.close();
   await store.close();
-  return findingsOf(turns, benchmark);
+  return findingsOf(turns, uses, benchmark);
 };
 
 /** Indexes of the next window of the fleet, around and around. */
@@ -94,7 +96,7 @@ async function decisionRound(store: Store, trials: readonly Trial[]): Promise<Ro
 }
 
 /** `benchmark`: GETs a second, or why they were not measured. */
-function findingsOf(turns: readonly Turn[], benchmark: number | string): Findings {
+function findingsOf(turns: readonly Turn[], uses: readonly number[], benchmark: number | string): Findings {
   const figure = (of: (turn: Turn) => number): Figure => figureOf(turns.map(of));
   const over = (side: 'get' | 'lean') => (turn: Turn) => perSecond(turn.cold) / perSecond(turn[side]);
   const redisUs = ({ redisCpuUs, operations }: RedisRound) => redisCpuUs / operations;
@@ -106,6 +108,7 @@ function findingsOf(turns: readonly Turn[], benchmark: number | string): Finding
       cold_decisions_per_s: figure(({ cold }) => perSecond(cold)),
       cold_cpu_us_per_decision: figure(({ cold }) => cpuUs(cold)),
       cold_redis_cpu_us_per_decision: figure(({ cold }) => redisUs(cold)),
+      use_redis_cpu_us: figureOf(uses),
       redis_get_per_s: figure(({ get }) => perSecond(get)),
       redis_get_cpu_us: figure(({ get }) => cpuUs(get)),
       redis_get_redis_cpu_us: figure(({ get }) => redisUs(get)),

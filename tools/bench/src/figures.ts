@@ -1,9 +1,10 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { documentOf, FOLDER, type Kept, NOTES_FILE, type Sources } from './document.ts';
 import { barsSvg, curveSvg, latencySvg } from './plot/plots.ts';
 import { merged } from './report.ts';
+import { SCALE_PAGE, withTables } from './scale-page.ts';
 
 const ROOT = resolve(import.meta.dirname, '../../..');
 const FIGURES_FILE = 'figures.json';
@@ -50,6 +51,9 @@ export class Document {
       if (!plots.has(old)) rmSync(this.#file(old));
     for (const [name, svg] of plots) writeFileSync(this.#file(name), svg);
     writeFileSync(join(this.#docs, `${FOLDER}.md`), documentOf({ suites: this.#suites, kept, notes }));
+    // Only where it lies: its text is written by hand.
+    const page = join(this.#docs, SCALE_PAGE);
+    if (existsSync(page)) writeFileSync(page, withTables(readFileSync(page, 'utf8'), kept));
   }
 
   #file(name: string): string {

@@ -6,7 +6,6 @@ import { entryText, layoutOf, recordKey, type ShardKeys, startRedisServer } from
 import { deviceIdOf } from './devices.ts';
 import type { Load, PackedDevice, Range } from './fleet-records.ts';
 import type { Processes } from './processes.ts';
-import { whatIsMissing } from './programs.ts';
 import { connectRedis, type RedisClient } from './redis-client.ts';
 
 /** What the log keeps of a fleet's creation: about as much as the store's own writes leave there. */
@@ -37,10 +36,8 @@ export type RedisFleet = {
   readonly persist: () => Promise<void>;
 };
 
-/** Starts a Redis that ends with the run, and makes an empty store in it under these keys. Rejects where there is no redis-server. */
+/** Starts a Redis that ends with the run, and makes an empty store in it under these keys. */
 export async function startRedisFleet(processes: Processes, keyring: Keyring): Promise<RedisFleet> {
-  const missing = whatIsMissing({ 'redis-server': 'redis-server' });
-  if (missing !== undefined) throw new Error(missing);
   const server = await startRedisServer({ args: ['--appendonly', 'no', '--maxmemory', MAX_MEMORY] });
   processes.add(server.stop);
   const client = await connectRedis(server.url);
