@@ -20,4 +20,4 @@ export { deriveFromKeys, type FindKey } from './psk.ts';
 export { type Counters, type DtlsServer, listenDtls } from './server.ts';
 export type { ServerCertificate } from './server-messages.ts';
 export { type PrfHash, SUITES, type Suite } from './suites.ts';
-export type { Address } from './transport.ts';
+export { type Address, listenUdp } from './transport.ts';

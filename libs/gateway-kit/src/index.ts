@@ -5,7 +5,7 @@ export type { ConnectionLimits } from './connection-limits.ts';
 export type { Decision, Grant, NoDecision, PskSecrets } from './decision.ts';
 export { DevicePace, MESSAGES_A_SECOND } from './device-pace.ts';
 export { readIdentity, readSetting, type TlsIdentity } from './files.ts';
-export { openGateway } from './gateway.ts';
+export { type Gateway, openGateway } from './gateway.ts';
 export { onHangup } from './hangup.ts';
 export type { Limits } from './limits.ts';
 export { limitConnections, listenOn } from './listen.ts';

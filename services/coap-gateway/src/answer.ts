@@ -7,7 +7,8 @@ import { BUSY, type CoapResponse } from './coap/conversation.ts';
 
 /**
  * Why a request was refused before or after anybody was asked: there is no such resource or method, it is malformed, wants
- * another format, is about another device than the one that asks, about none, or of an LwM2M version that is not known;
+ * another format, is about another device than the one that asks, about none, has no token that is held here, is a login that
+ * was used before, or of an LwM2M version that is not known;
  * it is too long, the upstream broker is away, or the device is being looked at already.
  */
 export type EdgeRefusal =
@@ -17,6 +18,8 @@ export type EdgeRefusal =
   | 'FORMAT'
   | 'OTHER_DEVICE'
   | 'NAMELESS'
+  | 'NO_TOKEN'
+  | 'REPLAYED'
   | 'VERSION'
   | 'TOO_LONG'
   | 'UPSTREAM'
@@ -64,6 +67,8 @@ function answerAtEdge(why: EdgeRefusal): CoapResponse {
     case 'OTHER_DEVICE':
       return FORBIDDEN.response;
     case 'NAMELESS':
+    case 'NO_TOKEN':
+    case 'REPLAYED':
       return UNAUTHORIZED.response;
     case 'VERSION':
       return { code: RESPONSE.PRECONDITION_FAILED };
@@ -102,4 +107,9 @@ function answerToDenial(reason: DenyReason): Answer {
       reason satisfies UnknownEnum;
       return UNAUTHORIZED; // a reason of a later version
   }
+}
+
+/** A refusal at the edge. */
+export function refused(why: EdgeRefusal): { readonly decision: 'REFUSED'; readonly why: EdgeRefusal } {
+  return { decision: 'REFUSED', why };
 }

@@ -30,6 +30,7 @@ afterAll(() => rmSync(folder, { recursive: true }));
 test('what is not said has its default', () => {
   expect(readConfig(upstream)).toEqual({
     coaps: { host: '127.0.0.1', port: 5684 },
+    coap: undefined,
     certificate: undefined,
     upstream: { url: 'mqtt://127.0.0.1:1884', username: 'gateway', password: 'canary', ca: undefined },
     auth: [{ host: '127.0.0.1', port: 7410 }],
@@ -44,11 +45,17 @@ test('a certificate chain and its key', () => {
   expect(certificate?.()).toMatchObject({ chain: [expect.any(Uint8Array)], key: { asymmetricKeyType: 'ec' } });
 });
 
+test('plain CoAP that others can reach must be asked for by name', () => {
+  const args = [...upstream, '--coap', '0.0.0.0:5683', '--insecure-listen'];
+  expect(readConfig(args).coap).toEqual({ host: '0.0.0.0', port: 5683 });
+});
+
 test.each([
   ['half an identity', () => ['--tls-key', key], 'need both --tls-cert and --tls-key'],
   ['no certificate', () => ['--tls-cert', file('none', 'canary'), '--tls-key', key], 'hold no certificate chain'],
   ['no key', () => ['--tls-cert', cert, '--tls-key', file('none', 'canary')], 'hold no certificate chain'],
   ['metrics for everyone', () => ['--metrics', '0.0.0.0:1'], '--metrics 0.0.0.0:1 can be reached'],
+  ['plain CoAP for everyone', () => ['--coap', '0.0.0.0:5683'], '--coap 0.0.0.0:5683 is not on this machine alone'],
   ['an auth service elsewhere', () => ['--auth', '10.0.0.1:2'], '--auth 10.0.0.1:2 is on another machine'],
 ])('%s is refused', (_name, args, message) => {
   const read = () => readConfig([...upstream, ...args()]).certificate?.();

@@ -13,12 +13,21 @@ import {
   type UpstreamSettings,
   upstreamOptions,
 } from '@latchkey/gateway-kit/upstream';
-import { type Address, addressOption, SettingsError, serviceCommand } from '@latchkey/runtime';
+import {
+  type Address,
+  addressOption,
+  formatAddress,
+  isLoopback,
+  SettingsError,
+  serviceCommand,
+} from '@latchkey/runtime';
 import { Option } from 'commander';
 
 /** All that an operator can set. */
 export type Config = GatewaySettings & {
   readonly coaps: Address;
+  /** Undefined: no plain listener. */
+  readonly coap: Address | undefined;
   /** Reads the certificate's files; throws a SettingsError when they do not fit. Undefined: devices with certificates are not served. */
   readonly certificate: (() => ServerCertificate) | undefined;
   readonly upstream: UpstreamSettings;
@@ -27,6 +36,7 @@ export type Config = GatewaySettings & {
 type Flags = UpstreamFlags &
   GatewayFlags & {
     readonly coaps: Address;
+    readonly coap?: Address;
     readonly tlsCert?: string;
     readonly tlsKey?: string;
   };
@@ -47,9 +57,14 @@ export function readConfig(argv: readonly string[]): Config {
       ).env('LATCHKEY_TLS_CERT'),
     )
     .addOption(new Option('--tls-key <file>', 'its private key, PEM').env('LATCHKEY_TLS_KEY'))
+    .addOption(
+      addressOption('--coap <address>', 'UDP listener for plain CoAP, on a loopback address, for development').env(
+        'LATCHKEY_COAP',
+      ),
+    )
     .option(
       '--insecure-listen',
-      'allow metrics that other machines can reach, and an auth service and a plain upstream on other ones',
+      'allow plain CoAP and metrics that other machines can reach, and an auth service and a plain upstream on other ones',
       false,
     );
   const metrics = { fallback: '127.0.0.1:7484', env: 'LATCHKEY_COAP_METRICS' };
@@ -60,8 +75,15 @@ export function readConfig(argv: readonly string[]): Config {
 
 function fromFlags(flags: Flags): Config {
   const settings = gatewaySettings(flags, 'session secrets');
+  const { coaps, coap, insecureListen } = flags;
+  if (coap !== undefined && !insecureListen && !isLoopback(coap.host)) {
+    throw new SettingsError(
+      `--coap ${formatAddress(coap)} is not on this machine alone, and tokens would travel in clear: ` +
+        'use a loopback address, or say --insecure-listen if the network itself is closed',
+    );
+  }
   const certificate = certificateOf(flags);
-  return { ...settings, coaps: flags.coaps, certificate, upstream: readUpstream(flags) };
+  return { ...settings, coaps, coap, certificate, upstream: readUpstream(flags) };
 }
 
 const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;

@@ -1,11 +1,11 @@
 import type { SessionHandlers, Session as Transport } from '@latchkey/dtls';
 import type { Decision, Session, SessionTable } from '@latchkey/gateway-kit';
-import { faultOf, topicOf, type Upstream } from '@latchkey/gateway-kit/upstream';
+import { topicOf, type Upstream } from '@latchkey/gateway-kit/upstream';
 import type { Clock, DeviceId, Random } from '@latchkey/kernel';
 import type { Log } from '@latchkey/runtime';
 import type { Admission, Admitted, Device, Nameless } from './admit.ts';
 import { sourceOf } from './admit.ts';
-import { type EdgeRefusal, type Refusal, responseTo } from './answer.ts';
+import { type EdgeRefusal, type Refusal, refused, responseTo } from './answer.ts';
 import type { ByteBudget } from './coap/byte-budget.ts';
 import { FORMAT, OPTION, RESPONSE } from './coap/codes.ts';
 import { type CoapRequest, type CoapResponse, Conversation } from './coap/conversation.ts';
@@ -14,6 +14,7 @@ import { expire, kickOf } from './kick.ts';
 import { deviceNamed, isNameOf } from './proof.ts';
 import type { Receivers } from './receivers.ts';
 import { Registration } from './registration.ts';
+import { passOn } from './report.ts';
 import { REGISTRATION, type Route, readRoute } from './route.ts';
 
 /** What all links share. */
@@ -180,17 +181,7 @@ export class Link {
     const device = await this.#known(deviceId);
     if ('decision' in device) return device;
     if (device.deviceId !== deviceId) return refused('OTHER_DEVICE');
-    if (faultOf(kind, deviceId, payload) !== undefined) return refused('INPUT');
-    const { upstream } = this.#options;
-    switch (await upstream.publish(topicOf(deviceId, kind), payload, this.#closed.signal)) {
-      case 'ACKNOWLEDGED':
-        return { code: RESPONSE.CHANGED };
-      case 'TOO_LONG':
-        return refused('TOO_LONG');
-      case 'FAILED':
-      case 'GIVEN_UP':
-        return refused('UPSTREAM');
-    }
+    return passOn(this.#options.upstream, { kind, deviceId, payload }, this.#closed.signal);
   }
 
   /** What is too long stays so: it is dropped, not sent again. */
@@ -224,8 +215,4 @@ export class Link {
     this.#transport.close();
     return { decision: 'NONE', cause: 'OVERTAKEN' };
   }
-}
-
-function refused(why: EdgeRefusal): { readonly decision: 'REFUSED'; readonly why: EdgeRefusal } {
-  return { decision: 'REFUSED', why };
 }

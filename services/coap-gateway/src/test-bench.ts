@@ -16,6 +16,8 @@ import { type Deadlines, startCoapGateway } from './wire.ts';
 export type Bench = {
   readonly table: TableAuth;
   readonly port: number;
+  /** Of plain CoAP. */
+  readonly plainPort: number;
   /** Text of `/metrics`. */
   readonly metrics: () => Promise<string>;
   readonly isReady: () => Promise<boolean>;
@@ -50,12 +52,21 @@ export async function startBench(options: {
   const log = createLog({ service: 'test', level: 'debug', to: { write: (line) => void logged.push(line) } });
   const upstream = { url: broker.url, username: broker.user, password: broker.password, ca: undefined };
   const limits = { ...LIMITS, ...options.limits };
-  const config = { coaps: free, metrics: free, certificate, upstream, auth, limits, logLevel: 'debug' as const };
+  const config = {
+    coaps: free,
+    coap: free,
+    metrics: free,
+    certificate,
+    upstream,
+    auth,
+    limits,
+    logLevel: 'debug' as const,
+  };
   const gateway = await startCoapGateway(config, log, deadlines);
   const portOf = (name: string) => parseAddress(String(gateway.ready[name]).replace(/^\w+:\/\//, '')).port;
   const probe = (path: string) => fetch(`http://127.0.0.1:${portOf('metrics')}${path}`);
   const bench: Bench = {
-    ...{ table, port: portOf('coaps'), logged },
+    ...{ table, port: portOf('coaps'), plainPort: portOf('coap'), logged },
     metrics: async () => (await probe('/metrics')).text(),
     isReady: async () => (await probe('/readyz')).ok,
     stop: () => gateway.stop().finally(() => table.stop()),
@@ -102,7 +113,7 @@ export type CoapCall = {
   readonly target: string;
   /** More arguments, before the URI. */
   readonly more?: readonly string[];
-  /** Instead of user and key. */
+  /** Instead of user and key; empty: plain CoAP. */
   readonly credential?: readonly string[];
 };
 
@@ -113,9 +124,10 @@ const GIVE_UP_S = 20;
 export function coap(port: number, call: CoapCall): Promise<string> {
   const { tls = 'openssl', user = DEVICE, key = SECRET, method = 'post', payload, target, more = [] } = call;
   const credential = call.credential ?? ['-u', user, '-k', key];
+  const scheme = credential.length === 0 ? 'coap' : 'coaps';
   const body = payload === undefined ? [] : ['-e', payload];
   const args = ['-v', '7', '-B', String(GIVE_UP_S), '-m', method, ...credential, ...body, ...more];
-  const child = spawn(`coap-client-${tls}`, [...args, `coaps://127.0.0.1:${port}${target}`], { stdio: 'pipe' });
+  const child = spawn(`coap-client-${tls}`, [...args, `${scheme}://127.0.0.1:${port}${target}`], { stdio: 'pipe' });
   const { promise, resolve, reject } = Promise.withResolvers<string>();
   let output = '';
   for (const stream of [child.stdout, child.stderr])

@@ -1,12 +1,23 @@
-import { listenOn, onHangup, openGateway } from '@latchkey/gateway-kit';
+import { type Gateway, listenOn, onHangup, openGateway } from '@latchkey/gateway-kit';
 import { openUpstream } from '@latchkey/gateway-kit/upstream';
 import { systemClock, systemRandom } from '@latchkey/kernel';
-import { createRegistry, formatAddress, Gauge, type Log, type Registry, type Running } from '@latchkey/runtime';
+import {
+  type Address,
+  createRegistry,
+  formatAddress,
+  Gauge,
+  type Log,
+  type Registry,
+  type Running,
+} from '@latchkey/runtime';
 import { createAdmission } from './admit.ts';
 import { ByteBudget } from './coap/byte-budget.ts';
 import type { Config } from './config.ts';
 import { createDownlink, DOWNLINK_FILTERS } from './downlink.ts';
 import { openListener } from './listener.ts';
+import { openPlainListener, type PlainListener, type PlainListenerOptions } from './plain/listener.ts';
+import { createPlain, type PlainOptions } from './plain/serve.ts';
+import { Tokens } from './plain/tokens.ts';
 import { Receivers } from './receivers.ts';
 
 /** A client with a certificate says at once which device it is; a slow network delays it by seconds. */
@@ -49,18 +60,25 @@ export async function startCoapGateway(config: Config, log: Log, deadlines: Dead
   const { namingMs = NAMING_DEADLINE_MS } = deadlines;
   const shared = { sessions, upstream, receivers, memory, waiting, clock, random, log };
   const links = { ...shared, admission, refused: metrics.decided, namingMs };
+  let plain: PlainListener | undefined;
   const release = async () => {
+    await plain?.close();
     gateway.close();
     await upstream.close();
   };
   try {
     const probed = await listenOn(gateway.probes, '--metrics', config.metrics);
+    plain = config.coap && (await openPlain(config.coap, gateway, { upstream, memory, connections, log }));
     const dtls = { admission, links, limits, connections, metrics, registry, log };
     const server = await openListener({ address, certificate, ...dtls });
     const again = config.certificate;
     const stopRenewing = onHangup({ 'the TLS certificate': again && (() => server.renew(again())) }, log);
     return {
-      ready: { coaps: `coaps://${formatAddress(server.address)}`, metrics: formatAddress(probed) },
+      ready: {
+        coaps: `coaps://${formatAddress(server.address)}`,
+        ...(plain && { coap: `coap://${formatAddress(plain.address)}` }),
+        metrics: formatAddress(probed),
+      },
       drainMs: limits.drainMs,
       stop: async () => {
         stopRenewing();
@@ -73,6 +91,23 @@ export async function startCoapGateway(config: Config, log: Log, deadlines: Dead
     await release();
     throw error;
   }
+}
+
+/** Opens plain CoAP, and says so where nobody misses it. */
+async function openPlain(
+  address: Address,
+  gateway: Gateway,
+  shared: Pick<PlainListenerOptions, 'memory' | 'connections' | 'log'> & Pick<PlainOptions, 'upstream'>,
+): Promise<PlainListener> {
+  const tokens = new Tokens(clock.monotonic, random);
+  const serve = createPlain({ ...gateway, ...shared, tokens, clock });
+  const listener = await openPlainListener({ ...shared, address, serve, clock, random });
+  shared.log.warn(
+    { listener: formatAddress(listener.address) },
+    'PLAIN CoAP IS ON: whoever reads it on the way can report as a device with its token for an hour, and log in with its ' +
+      'password at other gateways while the hour that it names is good; let devices use --coaps',
+  );
+  return listener;
 }
 
 function countReceivers(receivers: Receivers, registry: Registry): void {

@@ -4,8 +4,9 @@ import { spawn } from 'node:child_process';
 export type CoapCall = {
   /** UDP. */
   readonly port: number;
-  /** Its DTLS identity and secret, or its certificate as paths. */
+  /** Its DTLS identity and secret, or its certificate as paths; PLAIN: no DTLS. */
   readonly credential:
+    | 'PLAIN'
     | { readonly identity: string; readonly secret: string }
     | { readonly certificate: string; readonly key: string };
   /** Path and query. */
@@ -26,6 +27,8 @@ export type CoapClient = {
   readonly told: Promise<readonly string[]>;
   /** The same until now. */
   readonly soFar: () => readonly string[];
+  /** The token that it was given; undefined: none yet. */
+  readonly token: () => string | undefined;
   /** Ends it at once. */
   readonly end: () => void;
 };
@@ -33,25 +36,29 @@ export type CoapClient = {
 /** Posts, or observes, by libcoap's client over OpenSSL. It ends with code 0 whatever happens, so what it prints is read. */
 export function coapClient(call: CoapCall): CoapClient {
   const { port, credential, target, payload, times = 1, observesS } = call;
-  const shown =
-    'identity' in credential
-      ? ['-u', credential.identity, '-k', credential.secret]
-      : ['-n', '-c', credential.certificate, '-j', credential.key];
+  const [scheme, shown] = shownBy(credential);
   const body = payload === undefined ? [] : ['-e', payload];
   const how = observesS === undefined ? ['-m', 'post', '-G', String(times)] : ['-m', 'get', '-s', String(observesS)];
   const args = ['-v', '7', '-B', String(DEADLINE_S), ...how, ...shown, ...body];
-  const child = spawn('coap-client-openssl', [...args, `coaps://127.0.0.1:${port}${target}`], { stdio: 'pipe' });
+  const child = spawn('coap-client-openssl', [...args, `${scheme}://127.0.0.1:${port}${target}`], { stdio: 'pipe' });
   let output = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += String(chunk)));
   const { promise, resolve, reject } = Promise.withResolvers<readonly string[]>();
   child.once('error', reject);
   child.once('close', () => resolve(readTold(output)));
-  return { told: promise, soFar: () => readTold(output), end: () => void child.kill('SIGKILL') };
+  const said = () => /"access_token":"([^"]+)"/.exec(output)?.[1];
+  return { told: promise, token: said, soFar: () => readTold(output), end: () => void child.kill('SIGKILL') };
 }
 
 /** The same, until it ends. */
 export function coapPost(call: CoapCall): Promise<readonly string[]> {
   return coapClient(call).told;
+}
+
+function shownBy(credential: CoapCall['credential']): readonly [scheme: string, args: readonly string[]] {
+  if (credential === 'PLAIN') return ['coap', []];
+  if ('identity' in credential) return ['coaps', ['-u', credential.identity, '-k', credential.secret]];
+  return ['coaps', ['-n', '-c', credential.certificate, '-j', credential.key]];
 }
 
 function readTold(output: string): readonly string[] {

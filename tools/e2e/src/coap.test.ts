@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { connectAsync, type MqttClient } from 'mqtt';
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { type CoapCall, coapClient, coapPost } from './coap-client.ts';
+import { hourOf, signedLogin } from './digest.ts';
 import { newIdentity } from './identity.ts';
 import { freeze, register, registerCertificate, registerHex, resetSlot } from './operator.ts';
 import { newPlace, type Place } from './place.ts';
@@ -121,8 +122,9 @@ describe('an auth service with settings of its own', () => {
     // One try, and the next one a day later.
     const budget = ['--failed-attempts', '1', '--failed-attempt-seconds', '86400'];
     auth = await startAuth(own, 0, '--coap-accept-secondary', ...budget);
-    const upstream = ['--upstream', 'mqtt://127.0.0.1:1', '--upstream-credential', ingressCredentialOf()];
-    const listeners = ['--coaps', '127.0.0.1:0', '--metrics', '127.0.0.1:0'];
+    const ingress = `mqtt://127.0.0.1:${portOf(system.launcher.ready['ingress'] ?? '')}`;
+    const upstream = ['--upstream', ingress, '--upstream-credential', ingressCredentialOf()];
+    const listeners = ['--coaps', '--coap', '--metrics'].flatMap((listener) => [listener, '127.0.0.1:0']);
     const args = ['--auth', auth.ready['grpc'] ?? '', ...listeners, ...upstream];
     gateway = await start('services/coap-gateway/src/main.ts', args);
   });
@@ -143,6 +145,31 @@ describe('an auth service with settings of its own', () => {
     await vi.waitFor(async () => expect(await show('both', SECRET)).toEqual(['2.01']), { timeout: 10_000 });
     expect(await show('both', 'second-secret')).toEqual(['2.01']);
     expect(await show('both', 'third-secret')).toEqual(['decrypt error']);
+  });
+
+  test('over plain CoAP a device logs in once with each hour, and a reset ends its token', async () => {
+    const alone = systemOf(own, auth, gateway);
+    await register(alone, 'plain', SECRET);
+    const port = portOf(gateway.ready['coap'] ?? '');
+    const send = (target: string, payload: string) => coapClient({ port, credential: 'PLAIN', target, payload });
+    const now = Date.now();
+    const logIn = async (secret: string, hoursAhead: number) => {
+      const timestamp = hourOf(new Date(now + hoursAhead * 3_600_000));
+      const { password } = signedLogin('plain', secret, 1, timestamp);
+      const client = send('/auth', JSON.stringify({ device_id: 'plain', sign_type: 1, timestamp, password }));
+      return [await client.told, client.token()] as const;
+    };
+    const [told, token] = await logIn(SECRET, 0);
+    expect(told).toEqual(['2.01']);
+    const report = () => send(`/v5/devices/plain/sys/messages/up?token=${token}`, 'hello').told;
+    await vi.waitFor(async () => expect(await report()).toEqual(['2.04']), { timeout: 10_000 });
+    await vi.waitFor(() =>
+      expect(arrived).toContainEqual({ topic: '$oc/devices/plain/sys/messages/up', text: 'hello' }),
+    );
+    expect(await logIn(SECRET, 0)).toEqual([['4.01'], undefined]);
+    await resetSlot(alone, 'plain', 'PRIMARY', NEXT);
+    expect(await report()).toEqual(['4.01']);
+    expect((await logIn('second-secret', 1))[0]).toEqual(['2.01']);
   });
 
   test('a device without a try left is told what a wrong key is told, be its key right; another one gets in', async () => {

@@ -57,4 +57,4 @@ export const OPTION = {
 } as const;
 
 /** Content formats (RFC 7252 12.3). */
-export const FORMAT = { LINKS: 40, OCTETS: 42 } as const;
+export const FORMAT = { LINKS: 40, OCTETS: 42, JSON: 50 } as const;
