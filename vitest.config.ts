@@ -10,6 +10,9 @@ const WORKERS = 4;
 const TEST_DEADLINE_MS = 60_000;
 const HOOK_DEADLINE_MS = 120_000;
 
+/** How long it is looked for what must come about. */
+const POLL_DEADLINE_MS = 20_000;
+
 /** The longest ones, which begin first: at the end the others would wait for them. */
 const LONGEST = [
   ...['tools/chaos/src/chaos', 'tools/chaos/src/scenes', 'libs/store-redis/src/failover', 'tools/e2e/src/replicas'],
@@ -39,6 +42,7 @@ export default defineConfig({
     maxWorkers: WORKERS,
     testTimeout: TEST_DEADLINE_MS,
     hookTimeout: HOOK_DEADLINE_MS,
+    expect: { poll: { timeout: POLL_DEADLINE_MS } },
     sequence: { sequencer: LongestFirst },
     // Tests start hundreds of processes: each loads compiled code instead of sources.
     env: { NODE_COMPILE_CACHE: join(import.meta.dirname, 'node_modules/.cache/latchkey/compiled') },

@@ -239,4 +239,4 @@ test('whichever replica decides and whichever is followed, no session outlives t
     { numRuns: 800, seed: 20_260_823 },
   );
   expect(opened).toBeGreaterThan(100);
-}, 60_000);
+});

@@ -25,8 +25,8 @@ const AWAY = () => {
 };
 const SILENT = () => new Promise<never>(() => undefined);
 
-/** Three replicas; each grants, and counts who was asked. */
-async function fleet(deadlineMs = 2_000) {
+/** Three replicas; each grants, and counts who was asked. After half of the deadline another one is asked. */
+async function fleet(deadlineMs = 40_000) {
   const asked = [0, 0, 0];
   const tables = [new TableAuth(), new TableAuth(), new TableAuth()] as const;
   const ports: number[] = [];
@@ -45,7 +45,7 @@ async function fleet(deadlineMs = 2_000) {
   ends.push(() => auth.close());
   const usable = async (count: number) =>
     vi.waitFor(async () => expect(await registry.metrics()).toMatch(`replicas_usable{service="test"} ${count}`), {
-      ...{ timeout: 8_000, interval: 20 },
+      ...{ timeout: 20_000, interval: 20 },
     });
   return { auth, asked, tables, ports, registry, usable };
 }
@@ -67,7 +67,7 @@ test('questions go to whoever has the least to do', async () => {
   const held = Promise.withResolvers<ReturnType<typeof granted>>();
   answers(tables[0], 0, asked, () => held.promise);
   const waiting = many(auth, 3);
-  await vi.waitFor(() => expect(asked).toEqual([11, 11, 11]));
+  await vi.waitFor(() => expect(asked).toEqual([11, 11, 11]), 20_000);
   for (let count = 0; count < 10; count++) await auth.authenticate(ATTEMPT);
   expect(asked).toEqual([11, 16, 16]);
   held.resolve(granted('c', 1n));
@@ -92,7 +92,7 @@ test('what one replica cannot answer another one is asked, and the first is pass
 });
 
 test('a replica that says nothing costs half of the time, and its question is answered by another one', async () => {
-  const { auth, asked, tables } = await fleet();
+  const { auth, asked, tables } = await fleet(4_000);
   answers(tables[2], 2, asked, SILENT);
   expect((await many(auth, 3)).map(({ decision }) => decision)).toEqual(['GRANTED', 'GRANTED', 'GRANTED']);
   expect(asked.reduce((sum, count) => sum + count)).toBe(4);
@@ -166,14 +166,14 @@ test('changes are followed at another replica each time, and not at one that is 
   };
   const followed = () => tables.map(({ cursors }) => cursors.length);
   follow();
-  await vi.waitFor(() => expect(followed().sort()).toEqual([0, 0, 1]));
+  await vi.waitFor(() => expect(followed().sort()).toEqual([0, 0, 1]), 20_000);
   follow();
-  await vi.waitFor(() => expect(followed().sort()).toEqual([0, 1, 1]));
+  await vi.waitFor(() => expect(followed().sort()).toEqual([0, 1, 1]), 20_000);
   tables[0].serving = false;
   await usable(2);
   const before = tables[0].cursors.length;
   for (let count = 0; count < 4; count++) follow();
-  await vi.waitFor(() => expect(tables[1].cursors.length + tables[2].cursors.length).toBe(6 - before));
+  await vi.waitFor(() => expect(tables[1].cursors.length + tables[2].cursors.length).toBe(6 - before), 20_000);
   expect(tables[0].cursors.length).toBe(before);
   expect(tables[1].cursors.concat(tables[2].cursors)).toEqual(Array(6 - before).fill('7'));
 });

@@ -8,8 +8,6 @@ import { gatewayMetrics } from './metrics.ts';
 import { granted, TableAuth } from './testing.ts';
 
 const UNTIL = { timeout: 20_000, interval: 20 };
-vi.setConfig({ testTimeout: 30_000 });
-
 const ends: (() => void)[] = [];
 afterEach(() => {
   for (const end of ends.splice(0)) end();

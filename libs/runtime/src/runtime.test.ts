@@ -85,7 +85,7 @@ test('a service tells that it is ready and stops with code 0 on either signal or
   for (const act of acts) {
     expect(await run(RUNNING, act)).toMatchObject({ code: 0, out: '{"event":"ready","port":7}\n' });
   }
-}, 30_000);
+});
 
 test('bad settings are code 2 without a stack, any other failure is code 1', async () => {
   const settings = await run(`throw new SettingsError('set it right');`);
@@ -95,9 +95,9 @@ test('bad settings are code 2 without a stack, any other failure is code 1', asy
   expect((await run(`throw new Error('broken');`)).code).toBe(1);
   const later = `setTimeout(() => { throw new Error('later'); }, 10); ${RUNNING}`;
   expect(await run(later)).toMatchObject({ code: 1, log: expect.stringContaining('later') });
-}, 30_000);
+});
 
 test('a stop that hangs, with nothing left to wait for, is a failure and no success', async () => {
   const hangs = await run(`return { ready: {}, stop: () => new Promise(() => {}) };`, (child) => child.kill('SIGTERM'));
   expect(hangs).toMatchObject({ code: 1, log: expect.stringContaining('not stopped within 10000 ms') });
-}, 30_000);
+});

@@ -52,7 +52,7 @@ describe('a master with sentinels', () => {
   let sentinel: RedisSentinel;
   beforeAll(async () => {
     sentinel = await startRedisSentinel();
-  }, 60_000);
+  });
   afterAll(() => sentinel.stop());
   const place = () => ({
     url: sentinel.url,
@@ -66,7 +66,7 @@ describe('a Cluster', () => {
   let cluster: RedisCluster;
   beforeAll(async () => {
     cluster = await startRedisCluster();
-  }, 60_000);
+  });
   afterAll(() => cluster.stop());
   const place = () => ({ url: cluster.url, servers: cluster.primaries, serverOf: cluster.primaryOf });
   storeContract('the Redis store', (keyring) => harness(place(), keyring));

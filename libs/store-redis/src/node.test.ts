@@ -1,5 +1,5 @@
 import { StoreUnavailable } from '@latchkey/store';
-import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { command, device, newKeyring, openOn, writeOf } from './fixture.ts';
 import { untilReplicated } from './redis-sentinel.ts';
 import { type RedisServer, startRedisServer } from './redis-server.ts';
@@ -7,11 +7,8 @@ import { startProxy } from './test-proxy.ts';
 
 // Reads and heartbeats come from one and the same process.
 
-// Connections are made anew many times, with growing pauses.
-vi.setConfig({ testTimeout: 30_000 });
-
 const keyring = newKeyring();
-const RECOVERY = { timeout: 8_000, interval: 20 };
+const RECOVERY = { timeout: 20_000, interval: 20 };
 let old: RedisServer;
 let next: RedisServer;
 

@@ -3,11 +3,10 @@ import { NO_REVISION } from '@latchkey/kernel';
 import { type Store, StoreUnavailable } from '@latchkey/store';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { device, heardBy, newKeyring, openOn, withClient, writeOf } from './fixture.ts';
-import { SERVE_MS } from './lease.ts';
 import { type RedisServer, startRedisServer } from './redis-server.ts';
 
 const keyring = newKeyring();
-const RECOVERY = { timeout: 8_000, interval: 50 };
+const RECOVERY = { timeout: 20_000, interval: 50 };
 let server: RedisServer;
 let store: Store;
 
@@ -55,7 +54,7 @@ test('a Redis that hangs is refused within the deadline and serves again when it
   expect(Math.max(...tookMs)).toBeLessThan(1_000);
   expect(Math.min(...tookMs)).toBeGreaterThan(600);
   // What was granted before may be used up.
-  await expect.poll(() => store.lease.holds(), { timeout: SERVE_MS }).toBe(false);
+  await expect.poll(() => store.lease.holds()).toBe(false);
   await pause(700);
   expect(await refusedAfter(store.read(device('a')))).toBeLessThan(100);
   server.signal('SIGCONT');
@@ -132,7 +131,7 @@ test('a Redis that came back empty is not taken for the store', async () => {
     await command('CLIENT', 'KILL', 'TYPE', 'pubsub', 'SKIPME', 'yes');
     await command('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
   });
-  await expect.poll(() => store.lease.holds(), { timeout: 2 * SERVE_MS }).toBe(false);
+  await expect.poll(() => store.lease.holds()).toBe(false);
   const refusal = () => store.read(device('a')).catch((error: Error) => error.message);
   await expect.poll(refusal, RECOVERY).toContain('this Redis has lost the store');
   expect(store.lease.holds()).toBe(false);

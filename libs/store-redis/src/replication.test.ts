@@ -20,12 +20,12 @@ afterAll(async () => {
   await Promise.all([primary.stop(), replica.stop()]);
 });
 
-test('what another connection wrote is confirmed only when the replicas have it', { timeout: 30_000 }, async () => {
+test('what another connection wrote is confirmed only when the replicas have it', async () => {
   const address = parseRedisUrl(primary.url);
   const [mine, other] = await Promise.all([openSession(address), openSession(address)]);
   const replication = new Replication(mine, () => 1);
   const written = () => replication.confirmed(mine.call(['SET', 'mine', '1'])).catch(() => undefined);
-  await expect.poll(written, { timeout: 8_000 }).toBe('OK');
+  await expect.poll(written, { timeout: 20_000 }).toBe('OK');
   replica.signal('SIGSTOP');
   try {
     await other.call(['SET', 'other', '1']);
@@ -35,9 +35,9 @@ test('what another connection wrote is confirmed only when the replicas have it'
     replica.signal('SIGCONT');
   }
   const confirmed = (position: number) => replication.confirmUpTo(onlyShard(), position).catch(() => undefined);
-  await expect.poll(() => confirmed(1), { timeout: 8_000 }).toBe(true);
+  await expect.poll(() => confirmed(1), { timeout: 20_000 }).toBe(true);
   expect(await confirmed(1)).toBe(false);
-  await expect.poll(() => confirmed(2), { timeout: 8_000 }).toBe(true);
+  await expect.poll(() => confirmed(2), { timeout: 20_000 }).toBe(true);
   for (const session of [mine, other]) session.end('done');
 });
 

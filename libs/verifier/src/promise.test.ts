@@ -113,4 +113,4 @@ test('a proof that was taken away before the question began is never granted', a
   } finally {
     await held.dispose();
   }
-}, 30_000);
+});

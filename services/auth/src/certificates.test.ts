@@ -348,7 +348,7 @@ describe('two replicas over one Redis', () => {
     service = await startService('redis');
     const shared = ['--store', service.redis?.url ?? '', '--data-dir', service.dataDir];
     other = await startService('embedded', ...shared);
-  }, 30_000);
+  });
   afterAll(async () => {
     await other.stop();
     await service.stop();

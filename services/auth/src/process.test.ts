@@ -4,11 +4,8 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { systemRandom } from '@latchkey/kernel';
 import { Slot } from '@latchkey/protocol/v1';
 import { generateKeyLine } from '@latchkey/store';
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, expect, test } from 'vitest';
 import { type AuthProcess, attempt, clientsOf, freshDirectory, operatorOf, startProcess } from './test-process.ts';
-
-// Several processes are started in each test, one after the other, and the machine may be busy.
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 
 let dir: string;
 let remove: () => Promise<void>;

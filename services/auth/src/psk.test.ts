@@ -86,7 +86,7 @@ beforeAll(async () => {
       });
     }
   }
-}, 30_000);
+});
 afterAll(() => Promise.all([service.stop(), open.stop()]));
 
 function derive({ clients }: Service, identity: string, change: object = {}) {

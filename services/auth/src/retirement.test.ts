@@ -75,7 +75,7 @@ const check = async (...sessions: { deviceId: string; credentialId: string; revi
 describe.each(STORES)('over the %s store', (kind) => {
   beforeAll(async () => {
     service = await startService(kind, '--quiet-hours', '0');
-  }, 30_000);
+  });
   afterAll(() => service.stop());
 
   test('without execute it says who would be locked out, and changes nothing', async () => {

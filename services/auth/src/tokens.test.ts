@@ -91,7 +91,7 @@ describe.each(STORES)('over the %s store', (kind) => {
   beforeAll(async () => {
     service = await startService(kind);
     await startOther();
-  }, 30_000);
+  });
   afterAll(async () => {
     await stopOther();
     stopOther = () => Promise.resolve();

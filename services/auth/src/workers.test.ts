@@ -15,9 +15,6 @@ import { readConfig } from './config.ts';
 import { type AuthProcess, attempt, type Clients, freshDirectory, operatorOf, startProcess } from './test-process.ts';
 import { type RedisServer, startRedisServer } from './test-stores.ts';
 
-// Processes are started in each test, and the machine may be busy.
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
-
 const UNTIL = { timeout: 30_000, interval: 50 };
 const { authenticate, getReplica } = AuthenticationService.method;
 

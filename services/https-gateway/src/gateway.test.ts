@@ -19,7 +19,7 @@ beforeAll(async () => {
   broker = await startBroker();
   bench = await startBench({ broker, deadlines: { holdMs: 20 } });
   await ready(bench);
-}, 30_000);
+});
 beforeEach(() => {
   asked = [];
   broker.arrived.length = 0;

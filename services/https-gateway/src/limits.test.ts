@@ -17,7 +17,7 @@ beforeAll(async () => {
   const deadlines = { bodyMs: 1_000, bodiesBytes: 300_000, headersMs: 1_000 };
   bench = await startBench({ broker, deadlines, limits: { connections: 5 } });
   await ready(bench);
-}, 30_000);
+});
 beforeEach(() => {
   broker.arrived.length = 0;
   grantAll(bench.table);

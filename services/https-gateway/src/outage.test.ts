@@ -10,7 +10,7 @@ const benches: Bench[] = [];
 
 beforeAll(async () => {
   broker = await startBroker('max_packet_size 2000');
-}, 30_000);
+});
 afterEach(async () => {
   for (const bench of benches.splice(0)) await bench.stop();
 });
@@ -41,7 +41,7 @@ test('a broker that is away: 503 until it is back, and nothing is sent later', a
   await until(async () => (await statusOf(bench)) === 200);
   await until(() => broker.arrived.length > 0);
   expect(broker.arrived.filter(({ topic }) => topic.includes('lost'))).toEqual([]);
-}, 30_000);
+});
 
 test('a broker that hangs: the report is refused in time, and its link is given up', async () => {
   const bench = await start({ deadlines: { publishMs: 500 } });
@@ -54,7 +54,7 @@ test('a broker that hangs: the report is refused in time, and its link is given 
     broker.hang(false);
   }
   await until(async () => (await statusOf(bench)) === 200);
-}, 30_000);
+});
 
 test('a broker that dies with a report on its way: 503 at once, and it is not sent again', async () => {
   const bench = await start({ deadlines: { publishMs: 60_000 } });
@@ -69,7 +69,7 @@ test('a broker that dies with a report on its way: 503 at once, and it is not se
   await until(async () => (await statusOf(bench)) === 200);
   await until(() => broker.arrived.length > 0);
   expect(broker.arrived.filter(({ topic }) => topic.includes('on-its-way'))).toEqual([]);
-}, 30_000);
+});
 
 test('a broker that refuses the credential is away, and the log says so without the password', async () => {
   const bench = await start({ broker: { ...broker, password: 'wrong-canary' } });
@@ -109,7 +109,7 @@ test('what the broker does not take at once waits for its turn, and goes if its 
   } finally {
     await narrow.stop();
   }
-}, 30_000);
+});
 
 test('a report that is longer than the broker takes is 403', async () => {
   const bench = await start();

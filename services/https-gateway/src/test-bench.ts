@@ -107,7 +107,7 @@ export async function until(holds: () => boolean | Promise<boolean>): Promise<vo
     async () => {
       if (!(await holds())) throw new Error('not so yet');
     },
-    { timeout: 8000, interval: 20 },
+    { timeout: 20_000, interval: 20 },
   );
 }
 

@@ -25,7 +25,7 @@ beforeAll(async () => {
   certificate = await selfSigned('device');
   leaf = new X509Certificate(certificate.cert).raw;
   await ready(bench);
-}, 30_000);
+});
 beforeEach(() => {
   asked = [];
   grantAll(bench.table);

@@ -76,7 +76,7 @@ export async function until(holds: () => boolean | Promise<boolean>): Promise<vo
     async () => {
       if (!(await holds())) throw new Error('not so yet');
     },
-    { timeout: 8000, interval: 20 },
+    { timeout: 20_000, interval: 20 },
   );
 }
 
@@ -125,7 +125,7 @@ export function closed(client: MqttClient): Promise<void> {
 /** Runs mosquitto_pub; answers its exit code and what it said. */
 export function mosquittoPub(args: readonly string[]): Promise<{ readonly code: number; readonly said: string }> {
   return new Promise((resolve) => {
-    execFile('mosquitto_pub', args, { timeout: 10_000 }, (error, stdout, stderr) => {
+    execFile('mosquitto_pub', args, { timeout: 20_000 }, (error, stdout, stderr) => {
       resolve({ code: error === null ? 0 : Number(error.code), said: stdout + stderr });
     });
   });

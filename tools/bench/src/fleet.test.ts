@@ -44,7 +44,7 @@ async function expectWhole(store: Store): Promise<void> {
   await store.close();
 }
 
-test('a store in Redis that was loaded in two steps is like one that was written to', { timeout: 30_000 }, async () => {
+test('a store in Redis that was loaded in two steps is like one that was written to', async () => {
   const fleet = await startRedisFleet(processes, keyring);
   await growFleets({ from: 0, to: 300 }, keyring, [fleet]);
   await growFleets({ from: 300, to: 1_500 }, keyring, [fleet]);
@@ -53,7 +53,7 @@ test('a store in Redis that was loaded in two steps is like one that was written
   await expectWhole(await fleet.open());
 });
 
-test('so is an embedded one', { timeout: 30_000 }, async () => {
+test('so is an embedded one', async () => {
   const fleet = await makeEmbeddedFleet(processes, keyring);
   await growFleets({ from: 0, to: 300 }, keyring, [fleet]);
   await growFleets({ from: 300, to: 1_500 }, keyring, [fleet]);

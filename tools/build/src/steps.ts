@@ -1,5 +1,6 @@
-import { mkdirSync, readFileSync, rmSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { run } from './command.ts';
 import { installPackages, planInstall } from './debian.ts';
 import { type NxReport, type Tally, tallyNx, tallyVitest, type VitestReport } from './tally.ts';
@@ -44,13 +45,25 @@ export async function checks(tell: Tell, verbose: boolean): Promise<Tally> {
   return tally;
 }
 
+/** Has the work put its temporary files into a folder of its own: what a test that failed left there goes with it. */
+async function withFolder<T>(work: (folder: string) => Promise<T>): Promise<T> {
+  const folder = mkdtempSync(join(tmpdir(), 'latchkey-tests-'));
+  try {
+    return await work(folder);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
 /** Runs vitest over all packages; `args` are vitest's own, such as a part of a path. */
 export async function tests(tell: Tell, args: readonly string[]): Promise<Tally> {
   tell(`tests: vitest run ${args.join(' ')}`.trimEnd());
   rmSync(VITEST_REPORT, { force: true });
   mkdirSync(dirname(VITEST_REPORT), { recursive: true });
   const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${VITEST_REPORT}`];
-  const { code } = await run('vitest', ['run', ...reporters, ...args], { show: true });
+  const { code } = await withFolder((TMPDIR) =>
+    run('vitest', ['run', ...reporters, ...args], { show: true, env: { TMPDIR } }),
+  );
   const tally = tallyVitest(readReport<VitestReport>(VITEST_REPORT), code);
   tell(`tests: ${tally.passed} passed, ${tally.failed} failed, ${tally.skipped} left out`);
   return tally;

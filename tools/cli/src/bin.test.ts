@@ -2,10 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-
-// Each starts processes of Node, slowly so on a busy machine.
-vi.setConfig({ testTimeout: 30_000, hookTimeout: 30_000 });
+import { afterEach, beforeEach, expect, test } from 'vitest';
 
 const BIN = join(import.meta.dirname, '../bin/latchkey.mjs');
 /** Makes a Node take itself for an older one. */

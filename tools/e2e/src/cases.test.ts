@@ -16,8 +16,9 @@ beforeAll(async () => {
   system = await launch(place);
 });
 afterAll(async () => {
-  expect(await system.stop()).toBe(0);
+  const code = await system.stop();
   await place.remove();
+  expect(code).toBe(0);
 });
 
 describe.for(EDGES)('over $name', ({ name, show, told }) => {

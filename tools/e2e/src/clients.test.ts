@@ -11,9 +11,6 @@ import { register, registerCertificate } from './operator.ts';
 import { newPlace, type Place } from './place.ts';
 import { caFile, type Launched, launch, portOf } from './system.ts';
 
-// Clients that nobody here wrote, against everything that `npm start` runs: each starts processes.
-vi.setConfig({ testTimeout: 30_000, hookTimeout: 60_000 });
-
 const SECRET = 'first-secret';
 const DEADLINE_MS = 20_000;
 const VERSIONS = ['mqttv31', 'mqttv311', 'mqttv5'] as const;
@@ -156,7 +153,7 @@ describe.each(['mqtt', 'mqtts'] as const)('paho, as the vendor uses it, over %s'
       { topic, payload: '{"command_name":"ON"}', qos: 1 },
       { published: 2 },
     ]);
-    await vi.waitFor(() => expect(heard).toHaveLength(3));
+    await vi.waitFor(() => expect(heard).toHaveLength(3), DEADLINE_MS);
     expect(heard).toEqual([
       `$oc/devices/${deviceId}/sys/events/up {"event_type": "log_report"}`,
       `${topic} {"command_name":"ON"}`,

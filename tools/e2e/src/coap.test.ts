@@ -9,9 +9,6 @@ import { newPlace, type Place } from './place.ts';
 import { type Program, start } from './program.ts';
 import { type Launched, launch, portOf, startAuth, systemOf } from './system.ts';
 
-// Each step starts a process, slowly so on a busy machine.
-vi.setConfig({ testTimeout: 60_000, hookTimeout: 120_000 });
-
 const SECRET = 'first-secret';
 
 let place: Place;
@@ -33,8 +30,9 @@ beforeEach(() => {
 });
 afterAll(async () => {
   await application.endAsync();
-  expect(await system.stop()).toBe(0);
+  const code = await system.stop();
   await place.remove();
+  expect(code).toBe(0);
 });
 
 function message(deviceId: string, credential: CoapCall['credential'], text = 'hello'): CoapCall {
@@ -48,7 +46,10 @@ test('a device registers and reports, and an application reads it', async () => 
   const credential = bySecret('coap');
   expect(await coapPost({ port: system.coaps, credential, target: '/rd?ep=coap' })).toEqual(['2.01']);
   expect(await coapPost(message('coap', credential))).toEqual(['2.04']);
-  await vi.waitFor(() => expect(arrived).toEqual([{ topic: '$oc/devices/coap/sys/messages/up', text: 'hello' }]));
+  await vi.waitFor(
+    () => expect(arrived).toEqual([{ topic: '$oc/devices/coap/sys/messages/up', text: 'hello' }]),
+    20_000,
+  );
 });
 
 test('an application’s message reaches the device that observes, and no other', async () => {
@@ -56,7 +57,7 @@ test('an application’s message reaches the device that observes, and no other'
     await register(system, deviceId, SECRET);
     const target = `/v5/devices/${deviceId}/sys/messages/down`;
     const client = coapClient({ port: system.coaps, credential: bySecret(deviceId), target, observesS: 3 });
-    await vi.waitFor(() => expect(client.soFar()).toEqual(['2.05']), { timeout: 10_000 });
+    await vi.waitFor(() => expect(client.soFar()).toEqual(['2.05']), { timeout: 20_000 });
     return client;
   };
   const [one, other] = [await observe('told'), await observe('not-told')];
@@ -95,9 +96,9 @@ test.each([
   const deviceId = name.replaceAll(' ', '-');
   await register(system, deviceId, SECRET);
   const client = coapClient({ ...message(deviceId, bySecret(deviceId)), times: 30 });
-  await vi.waitFor(() => expect(client.soFar()).toContain('2.04'), { timeout: 10_000 });
+  await vi.waitFor(() => expect(client.soFar()).toContain('2.04'), { timeout: 20_000 });
   await ends(deviceId);
-  await vi.waitFor(() => expect(client.soFar().at(-1)).toBe('close notify'), { timeout: 10_000 });
+  await vi.waitFor(() => expect(client.soFar().at(-1)).toBe('close notify'), { timeout: 20_000 });
   client.end();
   expect(await coapPost(message(deviceId, bySecret(deviceId)))).toEqual([alert]);
 });
@@ -142,7 +143,7 @@ describe('an auth service with settings of its own', () => {
     const alone = systemOf(own, auth, gateway);
     await register(alone, 'both', SECRET);
     await resetSlot(alone, 'both', 'SECONDARY', NEXT);
-    await vi.waitFor(async () => expect(await show('both', SECRET)).toEqual(['2.01']), { timeout: 10_000 });
+    await vi.waitFor(async () => expect(await show('both', SECRET)).toEqual(['2.01']), { timeout: 20_000 });
     expect(await show('both', 'second-secret')).toEqual(['2.01']);
     expect(await show('both', 'third-secret')).toEqual(['decrypt error']);
   });

@@ -64,7 +64,7 @@ test('what devices send by MQTT and by HTTPS reaches an application at the broke
   const path = '/v5/devices/reporter/sys/messages/up';
   expect(await curl({ ...ask, path, body: 'by HTTPS', token })).toMatchObject({ status: 200 });
   const topic = '$oc/devices/reporter/sys/messages/up';
-  await vi.waitFor(() => expect(arrived).toEqual([`${topic} hello`, `${topic} by HTTPS`]), 10_000);
+  await vi.waitFor(() => expect(arrived).toEqual([`${topic} hello`, `${topic} by HTTPS`]), 20_000);
 });
 
 test('every piece is one of the road', () => {

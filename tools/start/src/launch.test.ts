@@ -1,13 +1,10 @@
 import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, expect, test } from 'vitest';
 import { launch } from './launch.ts';
 import { createLog } from './log.ts';
 import type { Upstream } from './settings.ts';
-
-// Each starts processes of Node, slowly so on a busy machine.
-vi.setConfig({ testTimeout: 30_000, hookTimeout: 30_000 });
 
 /** A service without a service: it does what every one of them does about its life, and tells its arguments. */
 const LIFE = `

@@ -1,10 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
-import { expect, test, vi } from 'vitest';
+import { expect, test } from 'vitest';
 import { DEFAULT_DATA_DIR, PROJECT_DIR, readSettings } from './settings.ts';
-
-// Each starts processes of Node, slowly so on a busy machine.
-vi.setConfig({ testTimeout: 30_000, hookTimeout: 30_000 });
 
 const read = (line: string) => readSettings(['node', 'start', ...line.split(' ').filter((word) => word !== '')]);
 

@@ -29,7 +29,7 @@ async function killedWriter(directory: string, keys: string): Promise<readonly A
   const child = spawn(process.execPath, [WRITER, directory, keys], { stdio: ['ignore', file, 'inherit'] });
   closeSync(file);
   const closed = once(child, 'close');
-  await expect.poll(() => statSync(path).size, { timeout: 10_000, interval: 5 }).toBeGreaterThan(0);
+  await expect.poll(() => statSync(path).size, { timeout: 20_000, interval: 5 }).toBeGreaterThan(0);
   await pause(Math.random() * LONGEST_LIFE_MS);
   child.kill('SIGKILL');
   expect(await closed).toEqual([null, 'SIGKILL']);

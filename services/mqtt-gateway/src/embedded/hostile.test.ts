@@ -121,4 +121,4 @@ test('damaged conversations neither stop the gateway nor leave a session', async
   await client.publishAsync('$oc/devices/bystander/up', 'x', { qos: 1 });
   await until(async () => (await links.openSessions()) === 1);
   expect(errors()).toEqual([]);
-}, 30_000);
+});

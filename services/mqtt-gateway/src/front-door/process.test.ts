@@ -39,7 +39,7 @@ test('the service takes its broker from the command line and the password from t
   expect(connect).toMatchObject({ username: 'd', password: Buffer.from('from the environment') });
   child.kill('SIGTERM');
   expect(await once(child, 'exit')).toEqual([0, null]);
-}, 20_000);
+});
 
 test('SIGHUP has the certificates of the way to the broker read again', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'latchkey-hangup-'));
@@ -71,4 +71,4 @@ test('SIGHUP has the certificates of the way to the broker read again', async ()
   expect(await attempt()).toBe(3);
   child.kill('SIGHUP');
   await until(async () => typeof (await attempt()) === 'object');
-}, 20_000);
+});
