@@ -40,7 +40,7 @@ type AnySlot = EmptySlot | ArmedSlot | SecretSlot | FingerprintSlot;
 
 /**
  * A record, or that there is none, in one text of one-byte characters, without its device id: one small object for the garbage collector and the
- * processor's caches instead of twenty scattered ones (ADR 0023). It holds the secrets.
+ * processor's caches instead of twenty scattered ones (ADR 0029). It holds the secrets.
  */
 export function compact(record: DeviceRecord | undefined, readAtMs: number): string {
   const start = writeNumber(0, NOTED_BYTES, writeNumber(readAtMs, TIME_BYTES, 0));
