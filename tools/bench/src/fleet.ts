@@ -3,12 +3,12 @@ import { generateKeyLine, parseKeyring } from '@latchkey/store';
 import { ACCESSES } from './access.ts';
 import type { Curve } from './curve.ts';
 import { timestampOf } from './devices.ts';
-import { atEqualHits, type Comparison, type Pair } from './equal-hits.ts';
+import { atEqualHits, type Pair } from './equal-hits.ts';
 import { makeEmbeddedFleet } from './fleet-embedded.ts';
 import { type Found, grown } from './fleet-growth.ts';
 import { growFleets } from './fleet-records.ts';
 import { startRedisFleet } from './fleet-redis.ts';
-import { cpuUs, type Figure, type Findings, figureOf, perSecond, ratioOf } from './measure.ts';
+import { cpuUs, type Findings, figureOf, perSecond, ratioOf } from './measure.ts';
 import { type Plan, type Suite, sizeOf } from './plan.ts';
 import { whatLacks } from './room.ts';
 
@@ -52,7 +52,7 @@ export const fleetSuite: Suite = async (plan) => {
   await growFleets({ from: 0, to: small.devices }, keyring, [reference]);
   await reference.persist();
   const found: Found[] = [];
-  const compared = new Map<string, Comparison>();
+  const compared = new Map<string, readonly Pair[]>();
   const absent: Record<string, string> = {};
   let reached = 0;
   for (const fleet of FLEETS) {
@@ -89,9 +89,9 @@ function ratioName(fleet: string): string {
   return `fleet_${fleet}_over_${REFERENCE.name}`;
 }
 
-function findingsOf(compared: ReadonlyMap<string, Comparison>): Pick<Findings, 'ratios' | 'rates'> {
+function findingsOf(compared: ReadonlyMap<string, readonly Pair[]>): Pick<Findings, 'ratios' | 'rates'> {
   const all = [...compared];
-  const ratios = all.map(([name, { pairs }]) => {
+  const ratios = all.map(([name, pairs]) => {
     return [
       ratioName(name),
       ratioOf(
@@ -101,10 +101,12 @@ function findingsOf(compared: ReadonlyMap<string, Comparison>): Pick<Findings, '
     ] as const;
   });
   const rates = all.map(
-    ([name, { pairs }]) => [`fleet_${name}_cpu_us_per_decision`, figureOf(pairs.map(({ b }) => cpuUs(b)))] as const,
+    ([name, pairs]) => [`fleet_${name}_cpu_us_per_decision`, figureOf(pairs.map(({ b }) => cpuUs(b)))] as const,
   );
-  const hits: Figure = figureOf(all.flatMap(([, { hitShares }]) => hitShares.map((share) => share * 100)));
-  const reference = figureOf(all.flatMap(([, { pairs }]) => pairs.map(({ a }) => cpuUs(a))));
+  const every = all.flatMap(([, pairs]) => pairs);
+  if (every.length === 0) return { ratios: {}, rates: {} };
+  const hits = figureOf(every.flatMap(({ a, b }) => [a.hitShare * 100, b.hitShare * 100]));
+  const reference = figureOf(every.map(({ a }) => cpuUs(a)));
   return {
     ratios: Object.fromEntries(ratios),
     rates: {

@@ -36,12 +36,12 @@ export type DecisionRound = Round & {
 
 /** Has all of these decided. Rejects when an answer is not what it has to be. */
 export async function decideAll(verifier: Verifier, trials: readonly Trial[]): Promise<DecisionRound> {
-  const before = verifier.stats.hits;
-  let repeats = 0;
+  let [hits, repeats] = [0, 0];
   const round = await inProcess(trials, async (trial) => {
     const answer = await decided(verifier, trial.question);
     checkAnswer(trial, answer);
+    if (answer.cacheAgeMs > 0) hits++;
     repeats += answer.tries - 1;
   });
-  return { ...round, hits: verifier.stats.hits - before, repeats };
+  return { ...round, hits, repeats };
 }
