@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import type { CloseCause, Session, SessionTable } from '@latchkey/gateway-kit';
+import { type CloseCause, MESSAGES_A_SECOND, type Session, type SessionTable } from '@latchkey/gateway-kit';
 import { Counter, type Log, type Registry } from '@latchkey/runtime';
 import type { IConnectPacket } from 'mqtt-packet';
 import type { Admit } from '../admit.ts';
@@ -14,7 +14,7 @@ import { Router } from './router.ts';
 import type { Pace } from './valve.ts';
 
 /** What the vendor allows a device (IoTDA, "Limitations"): 50 messages and 1 MB in a second. */
-const DEVICE_PACE: Pace = { messages: 50, bytes: 1_048_576 };
+const DEVICE_PACE: Pace = { messages: MESSAGES_A_SECOND.burst, bytes: 1_048_576 };
 
 /** What the embedded broker needs. */
 export type EmbeddedOptions = {
