@@ -48,6 +48,7 @@ test('a section has question, command, ratios, plots, latencies, rates and what 
   ]);
   expect(page()).toContain('Everything on 2026-01-02, at commit abc, on: A CPU (x64), 2 cores, 8 GiB, Linux 6.1, ');
   expect(page()).toContain('Every aim is met.');
+  expect(page()).toContain('Not measured: cold.');
   expect(files()).toEqual(['figures.json', 'notes.json', 'unary_latency.svg']);
 });
 
@@ -82,7 +83,9 @@ test('short runs and busy machines are told', () => {
   const document = new Document(docs, SUITES);
   document.add('cold', kept('cold', {}));
   expect(page()).not.toMatch(/Not at full length|busy machine/);
+  expect(page()).toContain('Not measured: unary.');
   document.add('unary', { ...kept('unary --quick', {}), machine: { ...machine, load: 1.5 } });
+  expect(page()).not.toContain('Not measured');
   expect(page()).toMatch(/Not at full length.*On a busy machine/s);
 });
 

@@ -59,6 +59,7 @@ export function documentOf({ suites, kept, notes }: Sources): string {
     READING,
     '## Where and how it was measured',
     whereOf(suites, kept),
+    ...withoutFigures(suites, kept),
     ...sections,
   ].join('\n\n')}\n`;
 }
@@ -110,6 +111,11 @@ function whereOf(suites: Sources['suites'], kept: Sources['kept']): string {
     ['command', 'commit', 'date', 'machine'],
     all.map(({ command }, index) => [`\`${command}\``, ...(places[index] ?? [])]),
   );
+}
+
+function withoutFigures(suites: Sources['suites'], kept: Sources['kept']): readonly string[] {
+  const names = Object.keys(suites).filter((name) => kept[name] === undefined);
+  return names.length === 0 ? [] : [`Not measured: ${names.join(', ')}.`];
 }
 
 function sectionOf(

@@ -119,7 +119,11 @@ function postOnce(url: string, token: string, message: unknown) {
       ? requestTls(url, { ...options, agent: tlsAgent }, onResponse)
       : request(url, { ...options, agent }, onResponse);
     sent.on('timeout', () => sent.destroy(new Error(`${url}: no answer within ${DEADLINE_MS} ms`)));
-    sent.on('error', reject);
+    // An open connection may be closed by the other side as it is taken for this: the call is sent again.
+    sent.on('error', (error: NodeJS.ErrnoException) => {
+      if (sent.reusedSocket && error.code === 'ECONNRESET') resolve({ status: UNAVAILABLE, text: error.message });
+      else reject(error);
+    });
     sent.end(body);
   });
 }
