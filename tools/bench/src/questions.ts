@@ -1,3 +1,4 @@
+import { StoreUnavailable } from '@latchkey/store';
 import { type Answer, NoDecision, type Question, type Verifier } from '@latchkey/verifier';
 import { deviceIdOf, proofOf } from './devices.ts';
 
@@ -40,14 +41,15 @@ export function checkAnswer({ question, right }: Trial, { decision }: Answer): v
 
 /**
  * The decision, asked for again where none could be made: on a machine that is too busy the lease may be lost for a
- * moment. Rejects after so many tries.
+ * moment, or Redis be late. Rejects after so many tries.
  */
 export async function decided(verifier: Verifier, question: Question): Promise<Answer & { readonly tries: number }> {
   for (let tries = 1; ; tries++) {
     try {
       return { ...(await verifier.authenticate(question)), tries };
     } catch (error) {
-      if (!(error instanceof NoDecision) || tries === MAX_TRIES) throw error;
+      const isPassing = error instanceof NoDecision || error instanceof StoreUnavailable;
+      if (!isPassing || tries === MAX_TRIES) throw error;
     }
   }
 }
