@@ -23,6 +23,12 @@ const MAX_MEMORY = '10gb';
 const REWRITE_DEADLINE_MS = 180_000;
 const LOOK_MS = 50;
 
+/** The keys of the only log of a single server. */
+const SHARD = layoutOf(1)[0] as ShardKeys;
+
+/** Where the log lies. */
+export const LOG_KEY = SHARD.log;
+
 /** A Redis with a store in it that grows by bulk loads. */
 export type RedisFleet = {
   readonly url: string;
@@ -56,20 +62,10 @@ export async function startRedisFleet(processes: Processes, keyring: Keyring): P
   return { url: server.url, client, open, begin, persist: () => persist(client) };
 }
 
-/** The keys of the only log of a single server. */
-function onlyShard(): ShardKeys {
-  const [shard] = layoutOf(1);
-  if (shard === undefined) throw new TypeError('a store has a shard');
-  return shard;
-}
-
 /** Where a device's record lies. */
 export function keyOf(deviceId: DeviceId): string {
-  return recordKey(onlyShard(), deviceId);
+  return recordKey(SHARD, deviceId);
 }
-
-/** Where the log lies. */
-export const LOG_KEY = onlyShard().log;
 
 async function setRecords(client: RedisClient, devices: readonly PackedDevice[]): Promise<void> {
   const args = devices.flatMap(({ deviceId, record }) => [keyOf(deviceId), Buffer.from(record)]);
@@ -78,7 +74,7 @@ async function setRecords(client: RedisClient, devices: readonly PackedDevice[])
 
 /** As if each device had been created by a write of its own, its position its index and one, and the log trimmed since. */
 async function setRows(client: RedisClient, { from, to }: Range): Promise<void> {
-  const { ids, log } = onlyShard();
+  const { ids, log } = SHARD;
   for (const slice of slicesOf({ from, to })) {
     await client.call(['ZADD', ids, ...slice.flatMap((index) => ['0', deviceIdOf(index)])]);
   }
