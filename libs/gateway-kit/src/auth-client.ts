@@ -58,6 +58,8 @@ export type AuthClient = {
   ) => Promise<readonly SessionStanding[]>;
   /** Opens the stream of changes after a cursor, each time at another replica; empty: from now on. */
   readonly watchChanges: (cursor: string) => ClientReadableStream<WatchChangesResponse>;
+  /** Whether another replica than the one that is followed says that it can decide on every device. */
+  readonly servesElsewhere: () => boolean;
   /** Ends every call that is open. */
   readonly close: () => void;
 };
@@ -98,7 +100,11 @@ export function connectAuth(options: AuthClientOptions): AuthClient {
       const { standings } = await replicas.ask(deadlineMs, (replica, ms) => replica.checkSessions(request, ms));
       return standings;
     },
-    watchChanges: (cursor) => replicas.nextToFollow().watchChanges(create(WatchChangesRequestSchema, { cursor })),
+    watchChanges: (cursor) => {
+      const request = create(WatchChangesRequestSchema, { cursor, takesPartialBeats: true });
+      return replicas.nextToFollow().watchChanges(request);
+    },
+    servesElsewhere: () => replicas.hasOtherToFollow,
     close: () => replicas.close(),
   };
 }

@@ -1,5 +1,4 @@
 import { setTimeout as wait } from 'node:timers/promises';
-import { crc32 } from 'node:zlib';
 import type { UnknownEnum } from '@bufbuild/protobuf';
 import { status } from '@grpc/grpc-js';
 import type { Clock, Random } from '@latchkey/kernel';
@@ -7,7 +6,7 @@ import {
   type Change,
   SessionEffect,
   type WatchChangesResponse,
-  type WatchChangesResponse_Gap,
+  type WatchChangesResponse_PartialBeat,
 } from '@latchkey/protocol/v1';
 import type { Log } from '@latchkey/runtime';
 import type { AuthClient } from './auth-client.ts';
@@ -16,6 +15,7 @@ import type { GatewayMetrics } from './metrics.ts';
 import type { RecentClosings } from './recent-closings.ts';
 import { SessionCheck } from './session-check.ts';
 import type { Session, SessionTable } from './sessions.ts';
+import { concernedBy, SilentLogs } from './silent-logs.ts';
 import { statusOf } from './status.ts';
 
 /** Silence after which a replica is given up: a beat comes every second, so two may be late. */
@@ -26,7 +26,7 @@ const OVERDUE_INTERVAL_MS = 1_000;
 
 /** What a watcher needs. */
 export type ChangeWatcherOptions = {
-  readonly auth: Pick<AuthClient, 'checkSessions' | 'watchChanges'>;
+  readonly auth: Pick<AuthClient, 'checkSessions' | 'watchChanges' | 'servesElsewhere'>;
   readonly sessions: SessionTable;
   readonly closings: RecentClosings;
   readonly metrics: GatewayMetrics;
@@ -46,6 +46,7 @@ export class ChangeWatcher {
   readonly #check: SessionCheck;
   readonly #secondCheck: SessionCheck;
   readonly #backoff: Backoff;
+  readonly #silent: SilentLogs;
   readonly #stop = new AbortController();
   #cursor = '';
   #following = false;
@@ -53,9 +54,11 @@ export class ChangeWatcher {
 
   constructor(options: ChangeWatcherOptions) {
     this.#options = options;
-    this.#check = new SessionCheck({ ...options, unanswered: 'CLOSE' });
+    this.#silent = new SilentLogs(options.clock.monotonic);
+    const hopeless = this.#silent.concern;
+    this.#check = new SessionCheck({ ...options, hopeless, unanswered: 'CLOSE' });
     // It is about the rare session only, so it ends none for want of an answer.
-    this.#secondCheck = new SessionCheck({ ...options, unanswered: 'WAIT' });
+    this.#secondCheck = new SessionCheck({ ...options, hopeless, unanswered: 'WAIT' });
     this.#backoff = new Backoff(options.random);
   }
 
@@ -99,6 +102,7 @@ export class ChangeWatcher {
   #follow(): Promise<string> {
     const { auth, silenceMs = SILENCE_MS } = this.#options;
     const { signal } = this.#stop;
+    this.#silent.startAnew();
     return new Promise((resolve) => {
       const stream = auth.watchChanges(this.#cursor);
       const end = (why: string) => {
@@ -114,6 +118,8 @@ export class ChangeWatcher {
       stream.on('data', (message: WatchChangesResponse) => {
         silence.refresh();
         this.#take(message);
+        // Who hears all of the log is better; while nobody does, this one tells of what it hears.
+        if (this.#silent.lastFor(silenceMs) && auth.servesElsewhere()) end('SILENT_LOGS');
       });
       // It stays after the end: a stream that is cancelled ends with an error of its own.
       stream.on('error', (error) => end(status[statusOf(error) ?? status.UNKNOWN] ?? 'UNKNOWN'));
@@ -130,7 +136,9 @@ export class ChangeWatcher {
     }
     if (!this.placed) this.#doubt(() => true); // what was before this place is unknown, and a replica may be behind it
     if (event.case === 'change') this.#apply(event.value);
-    else if (event.case === 'gap') this.#doubt(concernedBy(event.value));
+    else if (event.case === 'gap') this.#doubt(concernedBy(event.value.shardCount, event.value.shards));
+    else if (event.case === 'beat') this.#noteSilence(undefined);
+    else if (event.case === 'partialBeat') this.#noteSilence(event.value);
     else if (event.case === undefined) this.#doubt(() => true); // an event of a later version: who knows what it ends
     this.#cursor = cursor;
   }
@@ -180,6 +188,17 @@ export class ChangeWatcher {
     this.#check.doubt(doubtful, trustRevision);
   }
 
+  /** Sessions of silent logs stay, as all do while there is no stream: the cursor brings what ends them. */
+  #noteSilence(beat: WatchChangesResponse_PartialBeat | undefined): void {
+    const before = this.#silent.count;
+    this.#silent.note(beat);
+    const { count } = this.#silent;
+    this.#options.metrics.silentLogs(count);
+    if (count === before) return;
+    if (count > 0) this.#options.log.warn({ logs: count }, 'changes of some logs cannot be followed');
+    else this.#options.log.info({}, 'changes of all logs are followed');
+  }
+
   #checkOverdue(): void {
     const { closings, sessions } = this.#options;
     const concerns = closings.overdue();
@@ -190,11 +209,4 @@ export class ChangeWatcher {
     this.#following = following;
     this.#options.metrics.following(following);
   }
-}
-
-function concernedBy({ shardCount, shards }: WatchChangesResponse_Gap): (session: Session) => boolean {
-  if (shardCount === 0) return () => true;
-  const lost = new Set(shards);
-  // What is trusted stands in log 0.
-  return ({ deviceId, byCertificate }) => lost.has(crc32(deviceId) % shardCount) || (byCertificate && lost.has(0));
 }

@@ -77,7 +77,11 @@ class Model {
     const closings = new RecentClosings(monotonic);
     this.sessions = new SessionTable({ closings, metrics, log });
     this.#watcher = new ChangeWatcher({
-      auth: { watchChanges: (cursor) => this.#watch(cursor), checkSessions: async (claims) => this.#check(claims) },
+      auth: {
+        watchChanges: (cursor) => this.#watch(cursor),
+        checkSessions: async (claims) => this.#check(claims),
+        servesElsewhere: () => false,
+      },
       ...{ sessions: this.sessions, closings, metrics, log, random: systemRandom },
       clock: { now: monotonic, monotonic },
       silenceMs: 1_000_000_000,

@@ -27,6 +27,8 @@ export type GatewayMetrics = {
   readonly closed: (cause: CloseCause) => void;
   /** The watcher of changes found or lost its stream. */
   readonly following: (following: boolean) => void;
+  /** The replica that is followed cannot tell of so many logs. */
+  readonly silentLogs: (count: number) => void;
   /** The watcher heard something, at this time of the monotonic clock. */
   readonly heard: (atMs: number) => void;
 };
@@ -112,11 +114,19 @@ function replicaMetrics(registry: Registry): Pick<GatewayMetrics, 'replicasUsabl
   return { replicasUsable: (count) => usable.set(count), askedAgain: () => again.inc() };
 }
 
-function watcherMetrics(registry: Registry, monotonic: () => number): Pick<GatewayMetrics, 'following' | 'heard'> {
+function watcherMetrics(
+  registry: Registry,
+  monotonic: () => number,
+): Pick<GatewayMetrics, 'following' | 'silentLogs' | 'heard'> {
   let heardAtMs = monotonic();
   const following = new Gauge({
     name: 'latchkey_gateway_changes_followed',
     help: '1 while the stream of changes is followed, else 0',
+    registers: [registry],
+  });
+  const silent = new Gauge({
+    name: 'latchkey_gateway_changes_silent_logs',
+    help: 'Logs of the store whose changes cannot be followed now, as the replica that is followed says',
     registers: [registry],
   });
   new Gauge({
@@ -129,6 +139,7 @@ function watcherMetrics(registry: Registry, monotonic: () => number): Pick<Gatew
   });
   return {
     following: (now) => following.set(now ? 1 : 0),
+    silentLogs: (count) => silent.set(count),
     heard: (atMs) => {
       heardAtMs = atMs;
     },

@@ -75,6 +75,11 @@ export class Replicas {
     return next;
   }
 
+  /** Whether there is a usable replica besides the one that is followed. */
+  get hasOtherToFollow(): boolean {
+    return this.#usableBut(this.#followed).length > 0;
+  }
+
   /** Ends every call that is open. */
   close(): void {
     for (const spread of this.#spreads) spread.close();

@@ -20,6 +20,8 @@ export type SessionCheckOptions = {
   readonly sessions: SessionTable;
   readonly random: Random;
   readonly log: Log;
+  /** Whether nobody can answer about a session now: it is asked about apart from those that somebody can answer. */
+  readonly hopeless: (session: Session) => boolean;
   /** What becomes of sessions about which no answer can be had: closed after a few attempts, or asked about until there is one. */
   readonly unanswered: 'CLOSE' | 'WAIT';
 };
@@ -62,12 +64,16 @@ export class SessionCheck {
     const { log, sessions, unanswered } = this.#options;
     try {
       while (this.#doubtful.size > 0) {
-        const batch = this.#doubtful.values().take(BATCH_SESSIONS).toArray();
+        const batch = this.#nextBatch();
         for (const session of batch) this.#doubtful.delete(session);
         const open = batch.filter((session) => sessions.has(session));
         const standings = open.length > 0 ? await this.#ask(open) : [];
-        if (standings === undefined && unanswered === 'WAIT') continue;
-        if (standings === undefined) {
+        if (standings === 'UNSERVED' && unanswered === 'WAIT') continue;
+        if (standings === 'UNANSWERED' && unanswered === 'WAIT') {
+          for (const session of open) this.#doubtful.add(session); // behind those that came meanwhile
+          continue;
+        }
+        if (typeof standings === 'string') {
           log.warn({ sessions: open.length }, 'sessions in doubt are closed: the auth service could not check them');
           sessions.close(open, 'UNCHECKED');
           continue;
@@ -80,16 +86,24 @@ export class SessionCheck {
     }
   }
 
-  /** Undefined: no answer can be had. */
-  async #ask(sessions: readonly Session[]): Promise<readonly SessionStanding[] | undefined> {
-    const { auth, random, unanswered } = this.#options;
-    const maxAttempts = unanswered === 'WAIT' ? Number.POSITIVE_INFINITY : MAX_ATTEMPTS;
+  /** One that cannot be answered would take the answers of all others in its batch along. */
+  #nextBatch(): readonly Session[] {
+    const { hopeless } = this.#options;
+    const first = this.#doubtful.values().filter((session) => !hopeless(session));
+    const batch = first.take(BATCH_SESSIONS).toArray();
+    return batch.length > 0 ? batch : this.#doubtful.values().take(BATCH_SESSIONS).toArray();
+  }
+
+  /** UNANSWERED: no answer can be had now. UNSERVED: nor ever. */
+  async #ask(sessions: readonly Session[]): Promise<readonly SessionStanding[] | 'UNANSWERED' | 'UNSERVED'> {
+    const { auth, random } = this.#options;
     const backoff = new Backoff(random);
     for (let attempt = 1; ; attempt++) {
       try {
         return await auth.checkSessions(sessions, this.#trustRevision);
       } catch (error) {
-        if (statusOf(error) === status.UNIMPLEMENTED || attempt >= maxAttempts) return undefined;
+        if (statusOf(error) === status.UNIMPLEMENTED) return 'UNSERVED';
+        if (attempt >= MAX_ATTEMPTS) return 'UNANSWERED';
         await wait(backoff.nextMs(), undefined, { signal: this.#stop.signal });
       }
     }

@@ -75,6 +75,8 @@ export class TableAuth {
   readonly batches: number[] = [];
   /** What it says of itself; undefined: UNIMPLEMENTED, as a service of an older version. */
   identify: (() => { readonly replicaId: string; readonly sharing: number }) | undefined;
+  /** What its beats say of logs that it cannot follow; undefined: it follows all. */
+  silent: { readonly shardCount: number; readonly silentShards: number[] } | undefined;
   /** False: open streams of changes fall silent. */
   beating = true;
   /** False: a cursor is refused. */
@@ -118,7 +120,7 @@ export class TableAuth {
     this.#health = addHealth(server, [AuthenticationService]);
     this.serving = this.#serving;
     this.#server = server;
-    this.#beat = setInterval(() => this.#send({ case: 'beat', value: {} }), BEAT_MS);
+    this.#beat = setInterval(() => this.#send(this.#beatNow()), BEAT_MS);
     return new Promise((resolve, reject) => {
       server.bindAsync(`127.0.0.1:${port}`, ServerCredentials.createInsecure(), (error, bound) =>
         error ? reject(error) : resolve(bound),
@@ -187,10 +189,15 @@ export class TableAuth {
     this.#watchers.add(call);
     call.on('cancelled', () => this.#watchers.delete(call));
     if (!this.beating) return;
-    this.#write(call, from, { case: 'beat', value: {} });
+    this.#write(call, from, this.#beatNow());
     for (let place = from; place < this.#events.length; place++) {
       this.#write(call, place + 1, this.#events[place] ?? { case: 'beat', value: {} });
     }
+  }
+
+  #beatNow(): WatchEvent {
+    if (this.silent === undefined) return { case: 'beat', value: {} };
+    return { case: 'partialBeat', value: this.silent };
   }
 
   #send(event: WatchEvent): void {

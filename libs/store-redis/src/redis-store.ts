@@ -110,6 +110,7 @@ function storeOf(parts: OpenParts): Store {
         const { reading, keys } = shardAt(parts, shard);
         return callLog(reading, keys, after, bounded(limit));
       }),
+    hears: (shard) => shards[shard]?.lease.holds() ?? false,
     listen: (listener) => {
       const ends = shards.map(({ feed }) => feed.listen(listener));
       return () => {

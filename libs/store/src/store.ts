@@ -181,6 +181,8 @@ export type Store = {
   readonly lastUses: (deviceIds: readonly DeviceId[]) => Promise<LastUses>;
   /** One log after a place, at most `limit` entries. */
   readonly log: (shard: number, after: LogPlace, limit: number) => Promise<LogSlice>;
+  /** Whether this process provably hears of every write to that log at this moment. Reads the clock; never cached. */
+  readonly hears: (shard: number) => boolean;
   /** Hears every change from now on; the returned function ends it. */
   readonly listen: (listener: ChangeListener) => () => void;
   /** Keeps `value` under `name` if nothing is there, and answers what is there now. */

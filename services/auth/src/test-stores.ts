@@ -4,7 +4,13 @@ import { type Config, readConfig } from './config.ts';
 import { type Clients, freshDirectory, operatorOf } from './test-process.ts';
 import { startAuth } from './wire.ts';
 
-export { type RedisServer, startRedisServer } from '@latchkey/store-redis/testing';
+export {
+  layoutOf,
+  type RedisCluster,
+  type RedisServer,
+  startRedisCluster,
+  startRedisServer,
+} from '@latchkey/store-redis/testing';
 
 /** The stores that the service runs on. */
 export const STORES = ['embedded', 'redis'] as const;

@@ -5,13 +5,15 @@ import {
   type WatchChangesResponse,
   WatchChangesResponse_BeatSchema,
   WatchChangesResponse_GapSchema,
+  WatchChangesResponse_PartialBeatSchema,
   WatchChangesResponseSchema,
 } from '@latchkey/protocol/v1';
 import { RpcError } from '@latchkey/rpc';
 import type { Log } from '@latchkey/runtime';
-import type { Change, LogPlace, Store } from '@latchkey/store';
+import type { Change, Store } from '@latchkey/store';
 import { toChange } from './convert.ts';
 import { type From, formatCursor, parseCursor } from './cursor.ts';
+import { LogFollower, NOWHERE } from './log-follower.ts';
 
 type Call = ServerWritableStream<WatchChangesRequest, WatchChangesResponse>;
 
@@ -24,8 +26,8 @@ const MAX_WATCHERS = 1_000;
 /** Changes that may wait for a slow watcher; then it is cut off and comes back with its cursor. */
 const MAX_WAITING = 10_000;
 
-/** Log entries read at a time while a watcher catches up. */
-const SLICE = 512;
+/** How long the first message waits for logs that do not answer: those of the others are to be told at once. */
+const FIRST_MS = 250;
 
 /** Serves WatchChanges: what came after the cursor, then what comes. */
 export function createWatch(store: Store, log: Log) {
@@ -38,7 +40,7 @@ export function createWatch(store: Store, log: Log) {
       if (watchers.size >= MAX_WATCHERS) throw new RpcError(status.RESOURCE_EXHAUSTED, 'too many watchers');
       const from = parseCursor(store, request.cursor);
       watchers.add(call);
-      const follower = new Follower(store, call);
+      const follower = new Follower(store, call, request.takesPartialBeats);
       follower.begin(from).catch((error: unknown) => {
         log.warn({ err: error }, 'a watcher could not be served');
         end(call, status.UNAVAILABLE, 'the store cannot be read');
@@ -55,37 +57,57 @@ export function createWatch(store: Store, log: Log) {
   };
 }
 
-const START: LogPlace = { position: 0, nonce: '' };
-
 /** One stream: where its watcher stands in every log, and what it is still to hear. */
 class Follower {
   readonly #store: Store;
   readonly #call: Call;
-  readonly #places: LogPlace[];
+  /** Whether it can be told that some logs are silent; otherwise all must be there. */
+  readonly #takesPartial: boolean;
+  readonly #logs: readonly LogFollower[];
   readonly #stopListening: () => void;
   readonly #beats: NodeJS.Timeout;
-  /** What happens while the logs are read; undefined once they are. */
-  #waiting: Change[] | undefined = [];
+  /** Resolves when the first message was sent: nothing is told before. */
+  readonly #opening = Promise.withResolvers<void>();
+  #isOpen = false;
 
-  constructor(store: Store, call: Call) {
+  constructor(store: Store, call: Call, takesPartial: boolean) {
     this.#store = store;
     this.#call = call;
-    this.#places = Array.from({ length: store.shards }, () => START);
+    this.#takesPartial = takesPartial;
+    const sink = {
+      deliver: (change: Change) => this.#send({ case: 'change', value: toChange(change) }),
+      missed: (shard: number) => this.#gap([shard]),
+      drained: () => drained(call),
+    };
+    this.#logs = Array.from({ length: store.shards }, (_, shard) => new LogFollower(shard, store, sink));
     this.#stopListening = store.listen({
       changed: (change) => this.#hear(change),
       lost: () => end(call, status.UNAVAILABLE, 'this replica lost the log; come back with the cursor'),
     });
-    this.#beats = setInterval(() => this.#beat(), BEAT_MS);
+    this.#beats = setInterval(() => this.#tick(), BEAT_MS);
   }
 
-  /** Sends a beat or a gap first, then all entries up to now, then what comes. */
+  /**
+   * Sends a beat or a gap first, then all entries up to now, then what comes. Rejects when a log that is needed cannot be
+   * read: any, unless the watcher takes partial beats; then only if none can be.
+   */
   async begin(from: From): Promise<void> {
-    const missed = await this.#place(from);
-    if (missed.length > 0) this.#gap(missed);
-    else if (this.#store.lease.holds()) this.#send({ case: 'beat', value: create(WatchChangesResponse_BeatSchema) });
-    if (typeof from !== 'string') for (const shard of this.#places.keys()) await this.#catchUp(shard);
-    for (const change of this.#waiting ?? []) this.#deliver(change);
-    this.#waiting = undefined;
+    const missed: number[] = [];
+    const found = this.#logs.map(async (log) => {
+      const known = await log.find(typeof from === 'string' ? NOWHERE : (from[log.shard] ?? NOWHERE));
+      // From now on: what came before is no loss. Who is found after the first message is late, and has lost something.
+      if (!known && (from !== 'NOW' || this.#isOpen)) missed.push(log.shard);
+    });
+    const entered = Promise.all(this.#logs.map((log, at) => this.#enter(log, found[at] ?? Promise.resolve(), missed)));
+    entered.catch(() => undefined); // it is heard of below, or what is awaited before that rejects as well
+    if (!this.#takesPartial) await Promise.all(found);
+    else await Promise.race([Promise.allSettled(found), Promise.any(found).then(aMoment)]);
+    if (this.#logs.every(({ isAway }) => isAway)) await Promise.any(found);
+    if (missed.length > 0) this.#gap(missed.splice(0));
+    else this.#beat();
+    this.#isOpen = true;
+    this.#opening.resolve();
+    await entered;
   }
 
   stop(): void {
@@ -93,42 +115,22 @@ class Follower {
     clearInterval(this.#beats);
   }
 
-  /** Finds where to begin in every log; answers the shards in which changes were missed. */
-  async #place(from: From): Promise<readonly number[]> {
-    const missed: number[] = [];
-    for (const shard of this.#places.keys()) {
-      const wanted = typeof from === 'string' ? undefined : from[shard];
-      const { entries, end: last } = await this.#store.log(shard, wanted ?? START, 1);
-      const known = wanted !== undefined && entries !== undefined;
-      this.#places[shard] = known ? wanted : last;
-      if (!known && from !== 'NOW') missed.push(shard);
-    }
-    return missed;
-  }
-
-  async #catchUp(shard: number): Promise<void> {
-    for (;;) {
-      const { entries, end: last } = await this.#store.log(shard, this.#places[shard] ?? START, SLICE);
-      if (entries === undefined) {
-        this.#places[shard] = last;
-        return this.#gap([shard]);
-      }
-      for (const change of entries) this.#deliver(change);
-      await drained(this.#call);
-      if (entries.length < SLICE) return;
+  /** Goes on from where the log was found, once the stream is open. One that cannot be read is entered again later. */
+  async #enter(log: LogFollower, found: Promise<void>, missed: number[]): Promise<void> {
+    try {
+      await found;
+      await this.#opening.promise;
+      const late = missed.indexOf(log.shard);
+      if (late >= 0) this.#gap(missed.splice(late, 1));
+      await log.catchUp();
+    } catch (error) {
+      if (!this.#takesPartial) throw error;
     }
   }
 
   #hear(change: Change): void {
-    if (this.#waiting === undefined) this.#deliver(change);
-    else if (this.#waiting.length < MAX_WAITING) this.#waiting.push(change);
-    else end(this.#call, status.RESOURCE_EXHAUSTED, 'too far behind; come back with the cursor');
-  }
-
-  #deliver(change: Change): void {
-    if (change.position <= (this.#places[change.shard]?.position ?? 0)) return;
-    this.#places[change.shard] = { position: change.position, nonce: change.nonce };
-    this.#send({ case: 'change', value: toChange(change) });
+    if (this.#logs[change.shard]?.hear(change) === false)
+      end(this.#call, status.RESOURCE_EXHAUSTED, 'too far behind; come back with the cursor');
   }
 
   #gap(shards: readonly number[]): void {
@@ -136,18 +138,42 @@ class Follower {
     this.#send({ case: 'gap', value });
   }
 
-  /** Only a replica that hears every change says that there is none: without the lease it may be cut off. */
+  #tick(): void {
+    if (!this.#isOpen) return;
+    for (const log of this.#logs) if (log.isAway && this.#store.hears(log.shard)) this.#enterAgain(log);
+    this.#beat();
+  }
+
+  #enterAgain(log: LogFollower): void {
+    const missed: number[] = [];
+    const found = log.find(log.place).then((known) => void (known || missed.push(log.shard)));
+    void this.#enter(log, found, missed);
+  }
+
+  /** Only a replica that hears every change of a log says that there is none: without the lease it may be cut off. */
   #beat(): void {
-    if (this.#waiting !== undefined || !this.#store.lease.holds()) return;
-    this.#send({ case: 'beat', value: create(WatchChangesResponse_BeatSchema) });
+    const silent = this.#logs.filter(({ isFollowed, shard }) => !isFollowed || !this.#store.hears(shard));
+    const silentShards = silent.map(({ shard }) => shard);
+    const shardCount = this.#store.shards;
+    if (silent.length === 0) this.#send({ case: 'beat', value: create(WatchChangesResponse_BeatSchema) });
+    else if (this.#takesPartial && silent.length < shardCount)
+      this.#send({
+        case: 'partialBeat',
+        value: create(WatchChangesResponse_PartialBeatSchema, { shardCount, silentShards }),
+      });
   }
 
   #send(event: WatchChangesResponse['event']): void {
     const call = this.#call;
     if (call.destroyed || call.writableEnded) return;
-    call.write(create(WatchChangesResponseSchema, { cursor: formatCursor(this.#store, this.#places), event }));
+    const places = this.#logs.map(({ place }) => place);
+    call.write(create(WatchChangesResponseSchema, { cursor: formatCursor(this.#store, places), event }));
     if (call.writableLength > MAX_WAITING) end(call, status.RESOURCE_EXHAUSTED, 'too slow; come back with the cursor');
   }
+}
+
+function aMoment(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, FIRST_MS));
 }
 
 async function drained(call: Call): Promise<void> {

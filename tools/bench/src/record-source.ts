@@ -29,6 +29,7 @@ export function recordSource(indexOf: (deviceId: DeviceId) => number): Store {
     shards: 1,
     figures: () => ({}),
     // Both clocks are read, as a lease over a shared store must.
+    hears: () => true,
     lease: { holds: () => monotonic() < endsAtMs && now() >= begunAtMs, waitFor: async () => true },
     read: async (deviceId) => {
       const body = packState(newState(deviceId, secretOf(indexOf(deviceId))), keyring, systemRandom);

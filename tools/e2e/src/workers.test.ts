@@ -4,8 +4,7 @@ import { dial, dialIn } from './link.ts';
 import { freeze, register } from './operator.ts';
 import { newPlace, type Place } from './place.ts';
 import { descendantsOf, isRunning } from './processes.ts';
-import { start } from './program.ts';
-import { asSystem, LAUNCHER, type Launched, launcherArgs, tryLaunch } from './system.ts';
+import { type Launched, launch, launcherArgs, tryLaunch } from './system.ts';
 
 // Each step starts processes, slowly so on a busy machine.
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
@@ -18,7 +17,7 @@ let system: Launched;
 
 beforeAll(async () => {
   place = await newPlace('redis');
-  system = asSystem(await start(LAUNCHER, launcherArgs(place, '--workers', '2')));
+  system = await launch(place, '--workers', '2');
   await register(system, 'device', SECRET);
   await register(system, 'frozen', SECRET);
 });

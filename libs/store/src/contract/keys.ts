@@ -163,6 +163,8 @@ export function lifetimeContract(makeStore: MakeStore): void {
       const { store } = await make(keyringOf('k1'));
       expect(await store.lease.waitFor(1_000)).toBe(true);
       expect(store.lease.holds()).toBe(true);
+      const hears = () => Array.from({ length: store.shards }, (_, shard) => store.hears(shard));
+      expect(hears()).toEqual(Array(store.shards).fill(true));
       await store.settled(ONE, await written(store, writeOf(ONE)));
     });
 
@@ -172,6 +174,7 @@ export function lifetimeContract(makeStore: MakeStore): void {
       await store.close();
       await store.close();
       expect(store.lease.holds()).toBe(false);
+      expect(store.hears(0)).toBe(false);
       for (const call of [
         () => store.read(ONE),
         () => store.write(writeOf(id('two'))),

@@ -173,6 +173,7 @@ function makeStore(parts: Parts): Store {
     storeId: parts.storeId,
     shards: 1,
     lease: { holds: isOpen, waitFor: async () => isOpen() },
+    hears: isOpen,
     figures: () => ({ shards: 1, leases_held: isOpen() ? 1 : 0, writes_pending: queue.pending }),
     read: (deviceId) =>
       guarded(parts, () => {
