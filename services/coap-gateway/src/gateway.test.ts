@@ -1,8 +1,12 @@
 import { generateKeyPairSync } from 'node:crypto';
+import { TestClient } from '@latchkey/dtls/testing';
 import { denied } from '@latchkey/gateway-kit/testing';
 import { type Broker, startBroker } from '@latchkey/gateway-kit/testing-broker';
 import { type AuthenticateRequest, DenyReason, Protocol, SessionEffect } from '@latchkey/protocol/v1';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { METHOD, OPTION, RESPONSE } from './coap/codes.ts';
+import { decodeMessage, encodeMessage, type Message } from './coap/message.ts';
+import { textOption } from './coap/options.ts';
 import {
   alertOf,
   type Bench,
@@ -77,6 +81,39 @@ describe('what is sent to a device', { timeout: TIMEOUT_MS }, () => {
     await broker.publish(`${sys}/messages/down`, 'for this one');
     expect(bodiesOf(await output)).toEqual(['for this one']);
     await until(async () => (await receivers()) === '0');
+  });
+
+  test('a device behind a NAT registers, moves by its connection id, and takes a command where it is', async () => {
+    const options = { identity: DEVICE, key: Buffer.from(SECRET), connectionId: Buffer.from('nat') };
+    const device = await new TestClient(bench.port, options).connect();
+    const NOTHING = Buffer.alloc(0);
+    const say = (message: Partial<Message>) => {
+      const whole = { type: 'CON', code: METHOD.POST, id: 1, token: NOTHING, options: [], payload: NOTHING } as const;
+      device.send(encodeMessage({ ...whole, ...message }));
+    };
+    const hear = async () => {
+      const decoded = decodeMessage(await device.bytes());
+      if (decoded.kind !== 'MESSAGE') throw new Error(decoded.kind);
+      return decoded.message;
+    };
+    const path = (...parts: readonly string[]) => parts.map((part) => textOption(OPTION.URI_PATH, part));
+    say({ options: [...path('rd'), textOption(OPTION.URI_QUERY, `ep=${DEVICE}`)] });
+    expect(await hear()).toMatchObject({ code: RESPONSE.CREATED });
+    const observe = await hear();
+    say({ type: 'ACK', id: observe.id, token: observe.token, code: RESPONSE.NOT_FOUND });
+    device.rebind();
+    say({ id: 2, options: path('rd', DEVICE) });
+    expect(await hear()).toMatchObject({ code: RESPONSE.CHANGED });
+    await broker.publish(`${sys}/commands/request_id=8`, 'turn');
+    const put = await hear();
+    expect(put).toMatchObject({ type: 'CON', code: METHOD.PUT, payload: Buffer.from('turn') });
+    say({ type: 'ACK', id: put.id, token: put.token, code: RESPONSE.CHANGED, payload: Buffer.from('turned') });
+    const topic = `${sys}/commands/response/request_id=8`;
+    await until(() => broker.arrived.some((message) => message.topic === topic));
+    expect(String(broker.arrived.find((message) => message.topic === topic)?.payload)).toBe('turned');
+    device.sendRaw(device.seal(Buffer.from([1, 0]), 21)); // close_notify
+    await until(async () => (await receivers()) === '0');
+    device.close();
   });
 
   test('libcoap has nothing at 19/1/0, and the application hears so', async () => {

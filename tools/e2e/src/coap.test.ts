@@ -4,7 +4,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vit
 import { type CoapCall, coapClient, coapPost } from './coap-client.ts';
 import { hourOf, signedLogin } from './digest.ts';
 import { newIdentity } from './identity.ts';
-import { freeze, register, registerCertificate, registerHex, resetSlot } from './operator.ts';
+import { freeze, register, registerCertificate, registerHex, remove, resetSlot } from './operator.ts';
 import { newPlace, type Place } from './place.ts';
 import { type Program, start } from './program.ts';
 import { type Launched, launch, portOf, startAuth, systemOf } from './system.ts';
@@ -92,6 +92,7 @@ test.each([
     'decrypt error',
   ],
   ['a freeze', (id: string) => freeze(system, id), 'access denied'],
+  ['a deletion', (id: string) => remove(system, id), 'decrypt error'],
 ])('%s ends a session that is open, and keeps the device out', async (name, ends, alert) => {
   const deviceId = name.replaceAll(' ', '-');
   await register(system, deviceId, SECRET);

@@ -3,12 +3,15 @@ import { once } from 'node:events';
 import { denied } from '@latchkey/gateway-kit/testing';
 import { type Broker, startBroker } from '@latchkey/gateway-kit/testing-broker';
 import { type AuthenticateRequest, DenyReason, Protocol, SessionEffect } from '@latchkey/protocol/v1';
+import fc from 'fast-check';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { type Bench, coap, codesOf, DEVICE, knowDevice, startBench, until } from '../test-bench.ts';
+import { readLogin } from './login.ts';
 
 /** Clients are processes, which start slowly on a busy machine. */
 const TIMEOUT_MS = 30_000;
 
+const SEED = 20_261_123;
 const PASSWORD = 'c0ffee'.padEnd(64, '0');
 const MINTED = 'minted-canary';
 
@@ -163,6 +166,28 @@ describe('plain CoAP', { timeout: TIMEOUT_MS }, () => {
     ['get', '/.well-known/core', '2.05'],
   ] as const)('%s %s: %s', async (method, target, code) => {
     expect(codesOf(await send(target, '', method))).toEqual([code]);
+  });
+
+  test('any bytes are no login, and any datagrams no error', async () => {
+    fc.assert(
+      fc.property(fc.oneof(fc.uint8Array(), fc.json().map(Buffer.from)), (body) => readLogin(body) === undefined),
+      { seed: SEED, numRuns: 2_000 },
+    );
+    const socket = createSocket('udp4');
+    const answers: string[] = [];
+    socket.on('message', (answer) => answers.push(answer.toString('hex')));
+    const send = (datagram: Uint8Array) => socket.send(datagram, bench.plainPort, '127.0.0.1');
+    for (const datagram of fc.sample(fc.uint8Array({ minLength: 4, maxLength: 60 }), { seed: SEED, numRuns: 2_000 })) {
+      datagram.set([0x40 | (datagram[0] ?? 0), (datagram[1] ?? 0) % 5]); // a request, as often as not
+      send(datagram);
+      await new Promise(setImmediate); // so that the socket's queue holds them
+    }
+    await until(() => {
+      send(Buffer.from('4000abcd', 'hex'));
+      return answers.includes('7000abcd');
+    });
+    socket.close();
+    expect(bench.logged.filter((line) => line.includes('"level":"error"'))).toEqual([]);
   });
 
   test('addresses are remembered, but not without end', async () => {
