@@ -55,7 +55,9 @@ test('prints one JSON object with all that it finds, and says what it has no pro
     reset_beside_stopped_max_ms: { ...ratio, aim: 1_100, bound: 'at_most' },
   });
   expect(rates).toEqual({
+    verify_over_bare_one_shot: figure,
     bare_cpu_ns_per_operation: figure,
+    bare_one_shot_cpu_ns_per_operation: figure,
     decision_cpu_ns_per_operation: figure,
     empty_server_cpu_us_per_call: figure,
     authenticate_server_cpu_us_per_call: figure,

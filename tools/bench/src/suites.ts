@@ -41,6 +41,8 @@ export const SUITES: Readonly<Record<string, Entry>> = {
   verify: {
     question:
       'What does a decision cost in process, with its record in the cache, against nothing but the LRU get, HMAC and constant-time compare that it cannot do without?',
+    reading:
+      'All in this one process; devices come up by Zipf. The aim is held against the HMAC of `node:crypto`. The service computes its own from two one-shot hashes, for less: `verify_over_bare_one_shot` is held against the same parts with that, and shows what caching rules, lease, budget and answer cost.',
     run: verifySuite,
   },
   unary: {
