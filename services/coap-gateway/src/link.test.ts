@@ -194,6 +194,18 @@ describe('what is sent to a device', () => {
     expect(receivers.size).toBe(0);
     link.session.close();
   });
+
+  test('an observation that another session of the device took over is over', async () => {
+    const { receivers } = application();
+    const observe = { code: METHOD.GET, options: [uintOption(OPTION.OBSERVE, 0)] };
+    const [before, after] = [linked(granted('down'), { receivers }), linked(granted('down'), { receivers })];
+    for (const { ask } of [before, after]) await ask('v5/devices/down/sys/messages/down', observe);
+    await before.post('rd', ['ep=down']);
+    await until(() => before.sent.length === 3); // it is observed
+    await before.ask('rd/down', { code: METHOD.DELETE });
+    expect(receivers.size).toBe(0);
+    for (const { session } of [before, after]) session.close();
+  });
 });
 
 test('a kick ends the session, and nothing of it is passed on any more', async () => {
