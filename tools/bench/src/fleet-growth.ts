@@ -18,12 +18,17 @@ export type Found = DecisionRound & {
   readonly redisCpuUs: number;
 };
 
+/** What a store takes for one device, all that stands beside its record included. */
+export type Size = { readonly store: Found['store']; readonly devices: number; readonly bytesPerDevice: number };
+
 /** A fleet that grows. */
 export type Growing = {
   readonly keyring: Keyring;
   readonly timestamp: string;
   readonly redis: RedisFleet;
   readonly embedded: EmbeddedFleet;
+  /** What Redis takes without a device. */
+  readonly emptyBytes: number;
   /** Records in each cache. */
   readonly cached: number;
   readonly perRound: number;
@@ -36,21 +41,29 @@ type Place = {
 };
 
 /** Grows the fleet in Redis, and in the embedded store too if that is wanted, and decides on its devices. */
-export async function grown(growing: Growing, range: Range, inBoth: boolean): Promise<readonly Found[]> {
-  const { keyring, redis, embedded } = growing;
+export async function grown(
+  growing: Growing,
+  range: Range,
+  inBoth: boolean,
+): Promise<{ readonly found: readonly Found[]; readonly sizes: readonly Size[] }> {
+  const { keyring, redis, embedded, emptyBytes } = growing;
   await growFleets(range, keyring, inBoth ? [redis, embedded] : [redis]);
   await redis.persist();
-  const places: readonly Place[] = [
+  const bytes = { Redis: (await redis.client.info('used_memory')) - emptyBytes, embedded: embedded.bytes() };
+  const both: readonly Place[] = [
     { store: 'Redis', open: redis.open, redisCpuUs: redis.client.cpuUs },
     { store: 'embedded', open: embedded.open, redisCpuUs: async () => 0 },
   ];
+  const places = inBoth ? both : both.slice(0, 1);
+  const devices = range.to;
+  const sizes = places.map(({ store }) => ({ store, devices, bytesPerDevice: bytes[store] / devices }));
   const found: Found[] = [];
-  for (const place of inBoth ? places : places.slice(0, 1)) {
+  for (const place of places) {
     const store = await place.open();
-    for (const access of ACCESSES) found.push(await decisions(growing, { ...place, opened: store }, access, range.to));
+    for (const access of ACCESSES) found.push(await decisions(growing, { ...place, opened: store }, access, devices));
     await store.close();
   }
-  return found;
+  return { found, sizes };
 }
 
 async function decisions(

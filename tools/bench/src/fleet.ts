@@ -5,7 +5,7 @@ import type { Curve } from './curve.ts';
 import { timestampOf } from './devices.ts';
 import { atEqualHits, type Pair } from './equal-hits.ts';
 import { makeEmbeddedFleet } from './fleet-embedded.ts';
-import { type Found, grown } from './fleet-growth.ts';
+import { type Found, grown, type Size } from './fleet-growth.ts';
 import { growFleets } from './fleet-records.ts';
 import { startRedisFleet } from './fleet-redis.ts';
 import { cpuUs, type Findings, figureOf, perSecond, ratioOf } from './measure.ts';
@@ -51,7 +51,10 @@ export const fleetSuite: Suite = async (plan) => {
   const small = { fleet: reference, devices: scaled(plan, REFERENCE) };
   await growFleets({ from: 0, to: small.devices }, keyring, [reference]);
   await reference.persist();
+  const emptyBytes = await redis.client.info('used_memory');
+  const growing = { keyring, timestamp, redis, embedded, emptyBytes, cached, perRound };
   const found: Found[] = [];
+  const sizes: Size[] = [];
   const compared = new Map<string, readonly Pair[]>();
   const absent: Record<string, string> = {};
   let reached = 0;
@@ -64,13 +67,9 @@ export const fleetSuite: Suite = async (plan) => {
     }
     plan.say(`fleet: ${devices} devices, ${cached} of them cached`);
     const inBoth = !plan.quick || fleet.devices <= QUICK.embedded;
-    found.push(
-      ...(await grown(
-        { keyring, timestamp, redis, embedded, cached, perRound },
-        { from: reached, to: devices },
-        inBoth,
-      )),
-    );
+    const more = await grown(growing, { from: reached, to: devices }, inBoth);
+    found.push(...more.found);
+    sizes.push(...more.sizes);
     reached = devices;
     if (fleet.devices <= REFERENCE.devices) continue;
     const say = ({ a, b }: Pair) =>
@@ -78,7 +77,7 @@ export const fleetSuite: Suite = async (plan) => {
     const large = { fleet: redis, devices };
     compared.set(fleet.name, await atEqualHits({ small, large, cached, perRound, rounds, timestamp, say }));
   }
-  return { ...findingsOf(compared), curves: curvesOf(found), absent };
+  return { ...findingsOf(compared), curves: { ...curvesOf(found), fleet_bytes: sizeCurve(sizes) }, absent };
 };
 
 function scaled({ scale }: Plan, { devices }: { readonly devices: number }): number {
@@ -136,5 +135,16 @@ function curvesOf(found: readonly Found[]): Readonly<Record<string, Curve>> {
       'records found in memory, %',
       ({ hits, operations }) => (100 * hits) / operations,
     ),
+  };
+}
+
+function sizeCurve(sizes: readonly Size[]): Curve {
+  const line = (store: Size['store']) =>
+    sizes
+      .filter((size) => size.store === store)
+      .map(({ devices, bytesPerDevice }) => ({ x: devices, y: bytesPerDevice }));
+  return {
+    ...{ title: 'What a device takes as the fleet grows, index and log included', x: 'devices', y: 'bytes a device' },
+    series: { Redis: line('Redis'), embedded: line('embedded') },
   };
 }

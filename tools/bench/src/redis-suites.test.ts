@@ -75,7 +75,11 @@ test('the suite fleet has a curve for each store and access, and compares fleets
   expect(rates.fleet_equal_hits_percent.min).toBeGreaterThan(89);
   expect(rates.fleet_equal_hits_percent.max).toBeLessThan(91);
   const xs = (points: readonly { readonly x: number }[]) => points.map(({ x }) => x);
-  for (const { series } of Object.values(curves) as readonly { readonly series: Record<string, { x: number }[]> }[]) {
+  const { fleet_bytes, ...byAccess } = curves;
+  expect(xs(fleet_bytes.series.Redis)).toEqual([50, 5_000, 50_000]);
+  expect(xs(fleet_bytes.series.embedded)).toEqual([50, 5_000]);
+  expect(fleet_bytes.series.Redis.at(-1).y).toBeGreaterThan(300);
+  for (const { series } of Object.values(byAccess) as readonly { readonly series: Record<string, { x: number }[]> }[]) {
     expect(Object.keys(series)).toEqual(['Redis, Zipf', 'Redis, uniform', 'embedded, Zipf', 'embedded, uniform']);
     expect(Object.values(series).map(xs)).toEqual([
       ...[
