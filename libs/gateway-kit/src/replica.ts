@@ -46,7 +46,7 @@ export type ReplicaOptions = {
   readonly random: Random;
   /** Hears each time that it becomes usable or ceases to be. */
   readonly changed: (replica: Replica) => void;
-  /** Hears after each check that passes which process was reached. */
+  /** Hears after each check that was answered which process was reached, whether it can decide or not. */
   readonly reached: (replica: Replica) => void;
 };
 
@@ -72,7 +72,7 @@ export class Replica {
   readonly #changed: (replica: Replica) => void;
   readonly #reached: (replica: Replica) => void;
   readonly #identify: () => Promise<GetReplicaResponse | undefined>;
-  readonly #check: () => Promise<boolean>;
+  readonly #check: () => Promise<CheckResult>;
   readonly #backoff: Backoff;
   readonly #stop = new AbortController();
   #usable = true;
@@ -139,13 +139,12 @@ export class Replica {
     const { signal } = this.#stop;
     while (!signal.aborted) {
       const before = this.#passedOver;
-      const serves = await this.#check();
+      const health = await this.#check();
+      const serves = health === 'SERVES';
       if (signal.aborted) return;
       if (!serves || before === this.#passedOver) this.#set(serves);
-      if (serves) {
-        this.#backoff.reset();
-        await this.#learn();
-      }
+      if (serves) this.#backoff.reset();
+      if (health !== 'SILENT') await this.#learn();
       await wait(serves ? CHECK_INTERVAL_MS : this.#backoff.nextMs(), undefined, { signal });
     }
   }
@@ -166,15 +165,19 @@ export class Replica {
   }
 }
 
+/** Whether a replica says that it serves, says that it does not, or says nothing. */
+type CheckResult = 'SERVES' | 'SERVES_NOT' | 'SILENT';
+
 /** Asks whether the replica serves. One that has no health service is taken at its word: it answered. */
-function healthCheck(client: Client, clock: Clock): () => Promise<boolean> {
+function healthCheck(client: Client, clock: Clock): () => Promise<CheckResult> {
   const ask = unaryMethod(client, Health.method.check, clock.now);
   const request = create(HealthCheckRequestSchema, { service: AuthenticationService.typeName });
   return async () => {
     try {
-      return (await ask(request, CHECK_DEADLINE_MS)).status === HealthCheckResponse_ServingStatus.SERVING;
+      const { status: said } = await ask(request, CHECK_DEADLINE_MS);
+      return said === HealthCheckResponse_ServingStatus.SERVING ? 'SERVES' : 'SERVES_NOT';
     } catch (error) {
-      return statusOf(error) === status.UNIMPLEMENTED;
+      return statusOf(error) === status.UNIMPLEMENTED ? 'SERVES' : 'SILENT';
     }
   };
 }

@@ -99,6 +99,16 @@ test('a connection that comes to a process twice is tried again, and carries no 
   expect([a.asked, b.asked]).toEqual([5, 5]);
 });
 
+test('processes that cannot decide on every device have a connection each as well', async () => {
+  const two = await Promise.all(['a', 'b'].map((id) => new Process(id, 2).start()));
+  for (const { table } of two) table.serving = false;
+  const { ask, usable, made } = await share((connection) => two[connection % 2] as Process);
+  await vi.waitFor(() => expect(two.map(({ described }) => described > 1)).toEqual([true, true]), UNTIL);
+  await usable(0);
+  await ask(10);
+  expect([two.map(({ asked }) => asked), made()]).toEqual([[5, 5], 2]);
+});
+
 test('a process that stands alone has one connection, whether it says so or is of an older version', async () => {
   const alone = await new Process('a', 1).start();
   const { usable, made } = await share(() => alone);

@@ -5,7 +5,7 @@ import type { Replica } from './replica.ts';
 /** Connections to one address at most: as many workers as a service may have. */
 const MAX_CONNECTIONS = 64;
 
-/** A new connection that has not reached a process which serves by then is given up. */
+/** A new connection that has reached no process which answers by then is given up. */
 const CANDIDATE_MS = 5_000;
 
 /** The longest wait between two tries to reach one more process: without it the others do its work. */
@@ -16,7 +16,7 @@ const GRACE_MS = 5_000;
 
 /** What a spread needs. */
 export type SpreadOptions = {
-  /** A new connection, which says which process it has reached after each check that passes. */
+  /** A new connection, which says which process it has reached after each check that was answered. */
   readonly connect: (reached: (replica: Replica) => void) => Replica;
   readonly random: Random;
   readonly monotonic: () => number;
