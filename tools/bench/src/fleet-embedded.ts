@@ -33,10 +33,13 @@ export async function makeEmbeddedFleet(processes: Processes, keyring: Keyring):
   return { open, begin: async () => loadInto(path), bytes: () => statSync(path).size };
 }
 
-/** What a crash would leave is thrown away with the run, so that nothing is journaled; the store journals what it writes. */
+/**
+ * What a crash would leave is thrown away with the run, so that nothing is synced. Not in the store's own mode, which would write
+ * all of it twice; opening the store brings that back.
+ */
 function loadInto(path: string): Load {
   const database = new DatabaseSync(path);
-  database.exec('PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; BEGIN');
+  database.exec('PRAGMA journal_mode = DELETE; PRAGMA synchronous = OFF; BEGIN');
   const put = database.prepare('INSERT INTO devices (id, record, due_ms) VALUES (?, ?, NULL)');
   return {
     put: async (devices) => {
