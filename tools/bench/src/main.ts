@@ -53,6 +53,8 @@ try {
 } finally {
   await processes.stop();
 }
+// A suite that failed may have left clients behind, which would look for their server for ever.
+process.exit();
 
 async function run(names: readonly string[], flags: Flags): Promise<void> {
   const { quick, json, rounds, scale, write, render } = flags;
@@ -69,7 +71,8 @@ async function run(names: readonly string[], flags: Flags): Promise<void> {
     document?.add(name, { command: commandOf(name, flags), commit, date, machine, findings });
   });
   const report = { machine, ...merged(Object.values(found)), failed };
-  process.stdout.write(json ? `${JSON.stringify(report)}\n` : tableOf(report));
+  const text = json ? `${JSON.stringify(report)}\n` : tableOf(report);
+  await new Promise((written) => process.stdout.write(text, written));
   if (Object.keys(failed).length > 0) process.exitCode = 1;
 }
 
