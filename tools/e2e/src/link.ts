@@ -24,7 +24,9 @@ export function dialOnce(port: number, login: Login, more: IClientOptions = {}):
     const end = new Promise<void>((done) => client.once('close', () => done()));
     const closed = () => within(CLOSE_DEADLINE_MS, end, `the link of ${username} stays open`);
     const publish = async () => {
-      await client.publishAsync(`$oc/devices/${username}/sys/messages/up`, 'hello', { qos: 1 });
+      const closedMeanwhile = end.then(() => Promise.reject(new Error(`the link of ${username} has closed`)));
+      const topic = `$oc/devices/${username}/sys/messages/up`;
+      await Promise.race([client.publishAsync(topic, 'hello', { qos: 1 }), closedMeanwhile]);
     };
     const close = () => client.endAsync();
     client.once('connect', () => resolve({ isOpen: () => client.connected, publish, closed, close }));

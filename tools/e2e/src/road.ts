@@ -78,16 +78,24 @@ async function secondaryIsReset(system: System): Promise<void> {
 }
 
 async function primaryIsReset(system: System): Promise<void> {
-  await register(system, 'first', SECRET);
-  const old = await dialIn(system.mqtt, login('first', SECRET));
-  const secret = await cliSecret(system, ...RESET, 'first', '--slot', 'primary');
-  expect(await mosquitto(system.mqtt, login('first', SECRET))).toBe(4);
-  expect(await dial(system.mqtt, login('first', SECRET))).toBe(4);
-  await changesAreHeard(system, 'first');
-  await old.publish();
-  expect(old.isOpen()).toBe(true);
+  // Some 20 s after it has begun to follow changes, a gateway asks about its sessions, which ends those whose credential
+  // was reset. That is once: a slow machine may meet it with the first device, and not with the second.
+  const isLeft = async (id: string) => (await linkAfterReset(system, id)) || linkAfterReset(system, `${id}-again`);
+  expect(await isLeft('first')).toBe(true);
+}
+
+/** Resets the primary secret of a device that is connected with it, and says whether the link is left open. */
+async function linkAfterReset(system: System, id: string): Promise<boolean> {
+  await register(system, id, SECRET);
+  const old = await dialIn(system.mqtt, login(id, SECRET));
+  const secret = await cliSecret(system, ...RESET, id, '--slot', 'primary');
+  expect(await mosquitto(system.mqtt, login(id, SECRET))).toBe(4);
+  expect(await dial(system.mqtt, login(id, SECRET))).toBe(4);
+  await changesAreHeard(system, id);
+  const isLeft = await old.publish().then(old.isOpen, () => false);
   await old.close();
-  expect(await mosquitto(system.mqtt, login('first', secret))).toBe(0);
+  expect(await mosquitto(system.mqtt, login(id, secret))).toBe(0);
+  return isLeft;
 }
 
 async function resetByForce(system: System): Promise<void> {
