@@ -95,6 +95,7 @@ export const SUITES: Readonly<Record<string, Entry>> = {
     reading:
       'The curves have one cache of one size: what grows with the fleet is the share of questions that miss it. The ratios compare fleets with as many hits, nine of ten, and count the CPU time of Redis as well: what is left is the size of the fleet alone.',
     run: fleetSuite,
+    needs: REDIS,
   },
   reset: {
     question:
