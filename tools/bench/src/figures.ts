@@ -66,7 +66,8 @@ export function describeCommit(): string {
   const git = (...args: readonly string[]) => execFileSync('git', args, { cwd: ROOT, encoding: 'utf8' }).trim();
   try {
     const commit = git('rev-parse', '--short=10', 'HEAD');
-    return git('status', '--porcelain') === '' ? commit : `${commit} with changes`;
+    // What an earlier run has written is no change of what is measured.
+    return git('status', '--porcelain', '--', '.', ':!docs/benchmarks*') === '' ? commit : `${commit} with changes`;
   } catch {
     return 'unknown';
   }
