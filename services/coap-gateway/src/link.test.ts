@@ -195,6 +195,18 @@ describe('what is sent to a device', () => {
     link.session.close();
   });
 
+  test('a session that ends while its device is told takes nothing more, were it registered as well', async () => {
+    const { receivers, send } = application();
+    const link = await registered(receivers);
+    const observe = { code: METHOD.GET, options: [uintOption(OPTION.OBSERVE, 0)] };
+    await link.ask('v5/devices/down/sys/messages/down', observe);
+    send('$oc/devices/down/sys/messages/down', 'hello');
+    await until(() => link.sent.length === 4);
+    link.session.close();
+    await pause(20);
+    expect(receivers.size).toBe(0);
+  });
+
   test('an observation that another session of the device took over is over', async () => {
     const { receivers } = application();
     const observe = { code: METHOD.GET, options: [uintOption(OPTION.OBSERVE, 0)] };

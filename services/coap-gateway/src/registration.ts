@@ -87,6 +87,7 @@ export class Registration {
     this.#mailbox.close();
     clearTimeout(this.#expiry);
     this.#leave();
+    this.#deviceId = undefined; // what is under way still ends, and would enter it again
   }
 
   get #isTaking(): boolean {
