@@ -28,6 +28,9 @@ export async function runService(
 ): Promise<void> {
   process.on('uncaughtException', (error) => fail(log, error));
   process.on('unhandledRejection', (error) => fail(log, error));
+  // What has not started has nothing to stop in order; nobody would ever stop it.
+  const abandoned = () => fail(log, new Error('who started this service is gone'));
+  process.once('disconnect', abandoned);
   let running: Running;
   try {
     running = await start();
@@ -36,6 +39,7 @@ export async function runService(
     log.error({}, error.message);
     process.exit(2);
   }
+  process.off('disconnect', abandoned);
   onStop(log, running);
   tell(running.ready);
 }

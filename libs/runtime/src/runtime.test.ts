@@ -87,6 +87,16 @@ test('a service tells that it is ready and stops with code 0 on either signal or
   }
 });
 
+test('a service whose starter goes before it is ready ends at once', async () => {
+  const starts = `console.log('starts'); setInterval(() => {}, 1_000); return new Promise(() => {});`;
+  const ends = await run(starts, (child) => child.disconnect());
+  expect(ends).toMatchObject({
+    code: 1,
+    out: 'starts\n',
+    log: expect.stringContaining('who started this service is gone'),
+  });
+});
+
 test('bad settings are code 2 without a stack, any other failure is code 1', async () => {
   const settings = await run(`throw new SettingsError('set it right');`);
   expect([settings.code, settings.out]).toEqual([2, '']);
