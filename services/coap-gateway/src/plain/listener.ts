@@ -76,10 +76,10 @@ export async function openPlainListener(options: PlainListenerOptions): Promise<
 /** Undefined: the limits do not let it in. */
 function meet(options: PlainListenerOptions, from: Peer, send: (answer: Buffer) => void): Known | undefined {
   const { serve, connections, memory, clock, random, log } = options;
-  const leave = connections.enter(from.address);
+  const source = unprovedSource(from.address);
+  const leave = connections.enter(source);
   if (leave === undefined) return undefined;
   const gone = new AbortController();
-  const source = sourceOf(from.address);
   const conversation = new Conversation({
     ...{ send, memory, random, monotonic: clock.monotonic },
     serve: (request) => serve(request, source, gone.signal),
@@ -91,4 +91,12 @@ function meet(options: PlainListenerOptions, from: Peer, send: (answer: Buffer) 
     leave();
   };
   return { conversation, forget, atMs: 0 };
+}
+
+/**
+ * Whoever sends over UDP may write any address into a datagram: what is spent under it is not what the device at that
+ * address has over DTLS and TCP, which prove it.
+ */
+function unprovedSource(address: string): string {
+  return `coap:${sourceOf(address)}`;
 }

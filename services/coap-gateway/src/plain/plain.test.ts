@@ -73,7 +73,7 @@ describe('plain CoAP', { timeout: TIMEOUT_MS }, () => {
     expect(code).toBe('2.01');
     expect(asked).toMatchObject([
       {
-        ...{ deviceId: DEVICE, protocol: Protocol.COAP, source: '127.0.0.1' },
+        ...{ deviceId: DEVICE, protocol: Protocol.COAP, source: 'coap:127.0.0.1' },
         proof: { kind: { case: 'digest', value: { signType: 1, timestamp: login.timestamp, password: PASSWORD } } },
       },
     ]);
