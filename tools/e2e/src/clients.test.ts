@@ -45,6 +45,7 @@ function run(program: string, args: readonly string[], input = ''): Promise<{ co
     const child = execFile(program, args, { timeout: DEADLINE_MS }, (error, stdout, stderr) => {
       resolve({ code: error === null ? 0 : error.code, said: stdout + stderr });
     });
+    child.stdin?.on('error', () => undefined); // it has ended without reading
     child.stdin?.end(input);
   });
 }
