@@ -157,7 +157,7 @@ function timeIn(der: Uint8Array, element: Element | undefined): number | undefin
   if (digits === null) return undefined;
   const [, y, month, day, hour, minute, second] = digits;
   const ms = Date.parse(`${y}-${month}-${day}T${hour}:${minute}:${second}Z`);
-  return Number.isNaN(ms) ? undefined : ms;
+  return Number.isNaN(ms) || ms < 0 ? undefined : ms; // the store has no time before 1970
 }
 
 function maySignCrls({ raw }: X509Certificate): boolean {

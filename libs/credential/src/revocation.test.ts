@@ -93,6 +93,11 @@ describe('a CRL', () => {
       () => made.crl('root', [], { thisUpdate: '20990101000000Z', nextUpdate: '20990201000000Z' }),
       'CRL_NOT_CURRENT',
     ],
+    [
+      'of a time before all that the store can keep',
+      () => made.crl('root', [], { thisUpdate: '19600101000000Z' }),
+      'NOT_A_CRL',
+    ],
     ['that is a certificate', () => made.pem('one.pem'), 'NOT_A_CRL'],
     ['doubled', () => made.crl('root').repeat(2), 'NOT_A_CRL'],
     ['with bytes behind it', () => `${made.der('root.crl').toString('latin1')}\0`, 'NOT_A_CRL'],
