@@ -81,6 +81,11 @@ test.each([
   expect(() => readConfig([...upstream, ...args()])).not.toThrow('canary');
 });
 
+test.each(['--insecure-upstream', '--insecure-listen'])('with %s a plain broker elsewhere is one', (flag) => {
+  const args = [...upstream, '--http', '1', '--upstream', 'mqtt://10.0.0.1:1883', flag];
+  expect(readConfig(args).upstream.url).toBe('mqtt://10.0.0.1:1883');
+});
+
 test('without an upstream it does not start', () => {
   expect(() => readConfig(['--http', '1'])).toThrow('--upstream and --upstream-credential say where reports go to');
 });

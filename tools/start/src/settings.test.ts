@@ -50,7 +50,7 @@ test('a broker elsewhere takes the place of the ingress, and of the way that rep
   ]);
   expect(upstream).toEqual({
     url: 'mqtts://b',
-    reportArgs: [...broker, '--upstream-credential', 'line', ...tls.split(' ')],
+    reportArgs: [...broker, '--upstream-credential', 'line', ...tls.split(' '), '--insecure-upstream'],
   });
   expect(read('--upstream mqtts://b')).toMatchObject({
     mqttArgs: [...mqtt, ...broker],

@@ -151,11 +151,12 @@ function toSettings(options: Options): Settings {
 }
 
 function upstreamOf(options: Options): Upstream | undefined {
-  const { upstream: url, upstreamCredential, upstreamCa, upstreamCert, upstreamKey } = options;
+  const { upstream: url, upstreamCredential, upstreamCa, upstreamCert, upstreamKey, insecureUpstream } = options;
   if (url === undefined) return undefined;
   const credential = given('--upstream-credential', upstreamCredential);
   const identity = [...given('--upstream-cert', upstreamCert), ...given('--upstream-key', upstreamKey)];
-  const reportArgs = ['--upstream', url, ...credential, ...given('--upstream-ca', upstreamCa), ...identity];
+  const tls = [...given('--upstream-ca', upstreamCa), ...identity];
+  const reportArgs = ['--upstream', url, ...credential, ...tls, ...(insecureUpstream ? ['--insecure-upstream'] : [])];
   return { url, reportArgs: upstreamCredential === undefined ? undefined : reportArgs };
 }
 

@@ -14,6 +14,7 @@ export type UpstreamFlags = {
   readonly upstreamCa?: string;
   readonly upstreamCert?: string;
   readonly upstreamKey?: string;
+  readonly insecureUpstream?: boolean;
   readonly insecureListen: boolean;
 };
 
@@ -31,6 +32,7 @@ export function upstreamOptions() {
     ),
     new Option('--upstream-cert <file>', "the gateway's certificate for it, PEM").env('LATCHKEY_UPSTREAM_CERT'),
     new Option('--upstream-key <file>', 'its private key, PEM').env('LATCHKEY_UPSTREAM_KEY'),
+    new Option('--insecure-upstream', 'allow plain MQTT to a broker on another machine'),
   ];
 }
 
@@ -45,15 +47,16 @@ const CREDENTIAL = /^([^:\r\n]{1,256}):([^\r\n]{1,1024})\r?\n?$/;
 
 /** Reads where reports go to. Throws a SettingsError, which shows no password. */
 export function readUpstream(flags: UpstreamFlags) {
-  const { upstream, upstreamCredential, upstreamCa, insecureListen } = flags;
+  const { upstream, upstreamCredential, upstreamCa, insecureUpstream, insecureListen } = flags;
   if (upstream === undefined || upstreamCredential === undefined)
     throw new SettingsError('--upstream and --upstream-credential say where reports go to: both are needed');
   const [, scheme, host = ''] = PLACE.exec(upstream) ?? [];
   if (scheme === undefined) throw new SettingsError('--upstream: write mqtt://HOST:PORT or mqtts://HOST:PORT');
-  if (scheme === 'mqtt' && !insecureListen && !isLoopback(host.replaceAll(/[[\]]/g, ''))) {
+  const isInsecure = insecureUpstream === true || insecureListen;
+  if (scheme === 'mqtt' && !isInsecure && !isLoopback(host.replaceAll(/[[\]]/g, ''))) {
     throw new SettingsError(
       `--upstream ${upstream} is on another machine, and its password would travel in clear: use mqtts://, or say ` +
-        '--insecure-listen if the network itself is closed',
+        '--insecure-upstream if the network itself is closed',
     );
   }
   const ca = upstreamCa === undefined ? undefined : readSetting('--upstream-ca', upstreamCa);
