@@ -43,6 +43,7 @@ export const coldSuite: Suite = async (plan) => {
   await fleet.persist();
   const store = await fleet.open();
   const clients = { get: await connectRedis(fleet.url, { lean: false }), lean: await connectRedis(fleet.url) };
+  for (const client of Object.values(clients)) plan.processes.add(async () => client.close());
   const next = windowsOf(devices, perRound);
   const timestamp = timestampOf(systemClock.now());
   const sides = {
@@ -57,7 +58,6 @@ export const coldSuite: Suite = async (plan) => {
   const asked = { requests: perRound, inFlight: IN_FLIGHT, key: keyOf(deviceIdOf(0)) };
   const benchmark = missing ?? (await redisBenchmark(fleet.url, asked));
   const uses = await useCosts(fleet, store, rounds);
-  for (const client of Object.values(clients)) client.close();
   await store.close();
   return findingsOf(turns, uses, benchmark);
 };

@@ -26,7 +26,11 @@ export type EmbeddedFleet = {
 export async function makeEmbeddedFleet(processes: Processes, keyring: Keyring): Promise<EmbeddedFleet> {
   const directory = processes.directory();
   const path = join(directory, 'latchkey.sqlite');
-  const open = () => openEmbeddedStore({ directory, keyring, clock: systemClock, random: systemRandom });
+  const open = async () => {
+    const store = await openEmbeddedStore({ directory, keyring, clock: systemClock, random: systemRandom });
+    processes.add(store.close); // a suite that fails leaves it open
+    return store;
+  };
   const made = await open();
   await checkKeys(made, keyring);
   await made.close();

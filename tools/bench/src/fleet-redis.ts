@@ -48,7 +48,11 @@ export async function startRedisFleet(processes: Processes, keyring: Keyring): P
   processes.add(server.stop);
   const client = await connectRedis(server.url);
   processes.add(async () => client.close());
-  const open = () => openRedisStore({ url: server.url, keyring, clock: systemClock, random: systemRandom });
+  const open = async () => {
+    const store = await openRedisStore({ url: server.url, keyring, clock: systemClock, random: systemRandom });
+    processes.add(store.close); // a suite that fails leaves it open
+    return store;
+  };
   const made = await open();
   await checkKeys(made, keyring);
   await made.close();

@@ -60,3 +60,11 @@ test('so is an embedded one', async () => {
   expect(fleet.bytes()).toBeGreaterThan(1_500 * 150);
   await expectWhole(await fleet.open());
 });
+
+test('a store that a suite has left open ends with the run', async () => {
+  const stores = [await startRedisFleet(processes, keyring), await makeEmbeddedFleet(processes, keyring)];
+  const [inRedis, embedded] = [await stores[0]?.open(), await stores[1]?.open()];
+  await processes.stop();
+  await expect(inRedis?.read(deviceIdOf(0))).rejects.toThrow('the store is closed');
+  await expect(embedded?.read(deviceIdOf(0))).rejects.toThrow('the store is closed');
+});

@@ -41,6 +41,8 @@ export async function connectRedis(url: string, { lean = true }: ClientOptions =
     get: (key) => binary.get(key),
     info,
     cpuUs: async () => ((await info('used_cpu_user')) + (await info('used_cpu_sys'))) * 1e6,
-    close: () => client.destroy(),
+    close: () => {
+      if (client.isOpen) client.destroy();
+    },
   };
 }

@@ -62,6 +62,7 @@ async function oneStorm(processes: Processes, sky: Sky, all: LatencyRecorder): P
   const store = ['--store', fleet.url, '--data-dir', processes.directory(), '--key-file', keyFile];
   const server = await processes.start(AUTH, [...store, ...AUTH_LISTENERS, '--log-level', 'error']);
   const auth = connectGateway(server.field('grpc'), MAX_DECISIONS);
+  processes.add(async () => auth.close());
   const own = new LatencyRecorder();
   const [authBefore, redisBefore] = [server.cpuUs(), await fleet.client.cpuUs()];
   const aftermath = await reconnectAll(auth, visits, (ms) => {
@@ -69,7 +70,6 @@ async function oneStorm(processes: Processes, sky: Sky, all: LatencyRecorder): P
     all.record(ms);
   });
   const [authCpuUs, redisCpuUs] = [server.cpuUs() - authBefore, (await fleet.client.cpuUs()) - redisBefore];
-  auth.close();
   return { ...aftermath, found: own.distribution(), authCpuUs, redisCpuUs };
 }
 

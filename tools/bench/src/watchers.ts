@@ -26,6 +26,7 @@ export async function watcherCost({ processes }: Plan, { watchers, changes }: Wa
   await costOf(undefined); // compiles the code
   const alone = await costOf(undefined);
   const followers = await follow(Array.from({ length: watchers }, () => server));
+  processes.add(async () => followers.close());
   await costOf(followers);
   const watched = await costOf(followers);
   followers.close();
