@@ -214,6 +214,14 @@ describe('an observation', () => {
     ]);
   });
 
+  test('begins whatever else is under way', async () => {
+    const { conversation, say, sent } = talk(() => new Promise(() => {}));
+    for (let id = 1; id <= 8; id++) await say({ id });
+    conversation.observe(['19', '0', '0'], async () => true);
+    expect(sent).toMatchObject([{ type: 'CON', code: METHOD.GET, options: [{ number: OPTION.OBSERVE }, {}, {}, {}] }]);
+    conversation.close();
+  });
+
   test('a notification that could not be passed on is not acknowledged, and counts when it comes again', async () => {
     const answers = [false, true];
     const { got, notify, sent } = await observing(async () => answers.shift() ?? false);

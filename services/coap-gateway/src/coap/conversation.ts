@@ -111,10 +111,11 @@ export class Conversation {
 
   /**
    * Observes a resource of the client's (RFC 7641); an observation from before ends. Each notification is acknowledged when
-   * it was passed on, so that the client sends one again that was not.
+   * it was passed on, so that the client sends one again that was not. It is to follow a request of the client's, which was
+   * let in and whose place it takes: nobody who was told that it is observed is left out.
    */
   observe(path: readonly string[], notified: Notified): void {
-    if (this.#isClosed || this.#load >= MAX_UNDER_WAY) return;
+    if (this.#isClosed) return;
     const token = this.#takeToken();
     const options = [uintOption(OPTION.OBSERVE, 0), ...path.map((part) => textOption(OPTION.URI_PATH, part))];
     const observation = { token, notified };
