@@ -32,7 +32,7 @@ test('what is not said has its default', () => {
     coaps: { host: '127.0.0.1', port: 5684 },
     coap: undefined,
     certificate: undefined,
-    upstream: { url: 'mqtt://127.0.0.1:1884', username: 'gateway', password: 'canary', ca: undefined },
+    upstream: { url: 'mqtt://127.0.0.1:1884', username: 'gateway', password: 'canary' },
     auth: [{ host: '127.0.0.1', port: 7410 }],
     metrics: { host: '127.0.0.1', port: 7484 },
     limits: expect.objectContaining({ connections: 100_000 }),

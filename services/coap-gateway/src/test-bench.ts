@@ -50,7 +50,7 @@ export async function startBench(options: {
   const auth = [{ ...free, port: await table.start() }];
   const logged: string[] = [];
   const log = createLog({ service: 'test', level: 'debug', to: { write: (line) => void logged.push(line) } });
-  const upstream = { url: broker.url, username: broker.user, password: broker.password, ca: undefined };
+  const upstream = { url: broker.url, username: broker.user, password: broker.password };
   const limits = { ...LIMITS, ...options.limits };
   const config = {
     coaps: free,

@@ -72,7 +72,13 @@ export async function startCoapGateway(config: Config, log: Log, deadlines: Dead
     const dtls = { admission, links, limits, connections, metrics, registry, log };
     const server = await openListener({ address, certificate, ...dtls });
     const again = config.certificate;
-    const stopRenewing = onHangup({ 'the TLS certificate': again && (() => server.renew(again())) }, log);
+    const stopRenewing = onHangup(
+      {
+        'the TLS certificate': again && (() => server.renew(again())),
+        'the TLS of the way to the broker': config.upstream.tls && upstream.renew,
+      },
+      log,
+    );
     return {
       ready: {
         coaps: `coaps://${formatAddress(server.address)}`,

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { readConfig } from './config.ts';
+import { selfSigned } from './test-bench.ts';
 
 let folder: string;
 let upstream: string[];
@@ -27,10 +28,7 @@ test('what is not said has its default', () => {
   expect(readConfig([...upstream, '--tls-cert', cert, '--tls-key', key])).toEqual({
     https: { address: { host: '127.0.0.1', port: 8943 }, identity: expect.any(Function) },
     http: undefined,
-    upstream: {
-      ...{ url: 'mqtt://127.0.0.1:1884', username: 'gateway', password: 'canary:with a colon' },
-      ca: undefined,
-    },
+    upstream: { url: 'mqtt://127.0.0.1:1884', username: 'gateway', password: 'canary:with a colon' },
     auth: [{ host: '127.0.0.1', port: 7410 }],
     metrics: { host: '127.0.0.1', port: 7485 },
     limits: expect.objectContaining({ connections: 100_000, drainMs: 5_000 }),
@@ -38,12 +36,16 @@ test('what is not said has its default', () => {
   });
 });
 
-test('a broker by TLS may stand anywhere, and have CAs of its own', () => {
+test('a broker by TLS may stand anywhere, and have CAs of its own', async () => {
   const [, , , credential = ''] = upstream;
-  const more = ['--upstream', 'mqtts://broker.example:8883', '--upstream-ca', file('ca', 'a CA'), '--http', '8080'];
-  expect(readConfig([...more, '--upstream-credential', credential])).toMatchObject({
+  const { cert } = await selfSigned('broker.example');
+  const ca = file('ca', cert.toString());
+  const more = ['--upstream', 'mqtts://broker.example:8883', '--upstream-ca', ca, '--http', '8080'];
+  const config = readConfig([...more, '--upstream-credential', credential]);
+  expect(config.upstream.tls?.()).toEqual({ ca: cert, identity: undefined });
+  expect(config).toMatchObject({
     ...{ https: undefined, http: { host: '127.0.0.1', port: 8080 } },
-    upstream: { url: 'mqtts://broker.example:8883', ca: Buffer.from('a CA') },
+    upstream: { url: 'mqtts://broker.example:8883' },
   });
 });
 
@@ -52,6 +54,7 @@ test.each([
   ['half an identity', () => ['--tls-key', file('k', '')], 'needs both --tls-cert and --tls-key'],
   ['plain HTTP for everyone', () => ['--http', '0.0.0.0:80'], 'tokens would travel in clear'],
   ['metrics for everyone', () => ['--http', '1', '--metrics', '0.0.0.0:1'], '--metrics 0.0.0.0:1 can be reached'],
+  ['CAs that are none', () => ['--http', '1', '--upstream-ca', file('ca', 'none')], 'ca holds no certificates'],
   [
     'an auth service elsewhere',
     () => ['--http', '1', '--auth', '1,10.0.0.1:2'],

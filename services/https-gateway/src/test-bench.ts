@@ -51,7 +51,7 @@ export async function startBench(options: {
   readonly deadlines?: Deadlines;
   readonly limits?: Partial<Limits>;
   /** TLS towards the broker. */
-  readonly upstream?: Pick<UpstreamSettings, 'ca' | 'identity'>;
+  readonly upstreamTls?: UpstreamSettings['tls'];
 }): Promise<Bench> {
   const { broker, deadlines } = options;
   const identity = await selfSigned('localhost');
@@ -66,7 +66,7 @@ export async function startBench(options: {
   const config = {
     ...{ https: { address: free, identity: options.identity ?? (() => identity) }, http: free, metrics: free },
     ...{ auth: [{ ...free, port: authPort }], limits, logLevel: 'debug' as const },
-    upstream: { url: broker.url, username: broker.user, password: broker.password, ca: undefined, ...options.upstream },
+    upstream: { url: broker.url, username: broker.user, password: broker.password, tls: options.upstreamTls },
   };
   const gateway = await startHttpsGateway(config, log, deadlines);
   const portOf = (name: string) => parseAddress(String(gateway.ready[name] ?? '0').replace(/^\w+:\/\//, '')).port;

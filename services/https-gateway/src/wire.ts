@@ -64,7 +64,13 @@ export async function startHttpsGateway(config: Config, log: Log, deadlines: Dea
     const { connections } = gateway;
     const listeners = await openListeners({ https, http, connections, headersMs, serve, log });
     const again = config.https?.identity;
-    const stopRenewing = onHangup({ 'the TLS certificate': again && (() => listeners.renew(again())) }, log);
+    const stopRenewing = onHangup(
+      {
+        'the TLS certificate': again && (() => listeners.renew(again())),
+        'the TLS of the way to the broker': config.upstream.tls && upstream.renew,
+      },
+      log,
+    );
     return {
       ready: {
         ...(listeners.https && { https: `https://${formatAddress(listeners.https)}` }),

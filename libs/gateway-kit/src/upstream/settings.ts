@@ -1,11 +1,12 @@
+import { X509Certificate } from 'node:crypto';
 import { statSync } from 'node:fs';
 import { isLoopback, SettingsError } from '@latchkey/runtime';
 import { Option } from 'commander';
 import { readIdentity, readSetting } from '../files.ts';
-import type { UpstreamOptions } from './upstream.ts';
+import type { UpstreamOptions, UpstreamTls } from './upstream.ts';
 
 /** Where reports go to, and as whom. */
-export type UpstreamSettings = Pick<UpstreamOptions, 'url' | 'username' | 'password' | 'ca' | 'identity'>;
+export type UpstreamSettings = Pick<UpstreamOptions, 'url' | 'username' | 'password' | 'tls'>;
 
 /** The options that say so. */
 export type UpstreamFlags = {
@@ -27,9 +28,10 @@ export function upstreamOptions() {
     new Option('--upstream-credential <file>', 'one line USER:PASSWORD for it, readable for its owner alone').env(
       'LATCHKEY_UPSTREAM_CREDENTIAL',
     ),
-    new Option('--upstream-ca <file>', 'CAs of its certificate, PEM (default: those of the system)').env(
-      'LATCHKEY_UPSTREAM_CA',
-    ),
+    new Option(
+      '--upstream-ca <file>',
+      'CAs of its certificate, PEM (default: those of the system); SIGHUP has this and the next two read again',
+    ).env('LATCHKEY_UPSTREAM_CA'),
     new Option('--upstream-cert <file>', "the gateway's certificate for it, PEM").env('LATCHKEY_UPSTREAM_CERT'),
     new Option('--upstream-key <file>', 'its private key, PEM').env('LATCHKEY_UPSTREAM_KEY'),
     new Option('--insecure-upstream', 'allow plain MQTT to a broker on another machine'),
@@ -47,7 +49,7 @@ const CREDENTIAL = /^([^:\r\n]{1,256}):([^\r\n]{1,1024})\r?\n?$/;
 
 /** Reads where reports go to. Throws a SettingsError, which shows no password. */
 export function readUpstream(flags: UpstreamFlags) {
-  const { upstream, upstreamCredential, upstreamCa, insecureUpstream, insecureListen } = flags;
+  const { upstream, upstreamCredential, insecureUpstream, insecureListen } = flags;
   if (upstream === undefined || upstreamCredential === undefined)
     throw new SettingsError('--upstream and --upstream-credential say where reports go to: both are needed');
   const [, scheme, host = ''] = PLACE.exec(upstream) ?? [];
@@ -59,16 +61,33 @@ export function readUpstream(flags: UpstreamFlags) {
         '--insecure-upstream if the network itself is closed',
     );
   }
-  const ca = upstreamCa === undefined ? undefined : readSetting('--upstream-ca', upstreamCa);
-  const settings = { url: upstream, ca, identity: identityOf(flags), ...readCredential(upstreamCredential) };
-  return settings satisfies UpstreamSettings;
+  const tls = tlsOf(flags);
+  tls?.(); // files that do not fit are settings that do not
+  return { url: upstream, tls, ...readCredential(upstreamCredential) } satisfies UpstreamSettings;
 }
 
-function identityOf({ upstreamCert, upstreamKey }: UpstreamFlags): UpstreamSettings['identity'] {
-  if (upstreamCert === undefined && upstreamKey === undefined) return undefined;
-  if (upstreamCert === undefined || upstreamKey === undefined)
+function tlsOf({ upstreamCa, upstreamCert, upstreamKey }: UpstreamFlags): (() => UpstreamTls) | undefined {
+  if ((upstreamCert === undefined) !== (upstreamKey === undefined))
     throw new SettingsError('--upstream-cert and --upstream-key go together');
-  return readIdentity(upstreamCert, upstreamKey, '--upstream');
+  if (upstreamCa === undefined && upstreamCert === undefined) return undefined;
+  return () => ({
+    ca: upstreamCa === undefined ? undefined : readCas(upstreamCa),
+    identity:
+      upstreamCert === undefined || upstreamKey === undefined
+        ? undefined
+        : readIdentity(upstreamCert, upstreamKey, '--upstream'),
+  });
+}
+
+/** Node takes anything for CAs, and then trusts nobody. */
+function readCas(path: string): Buffer {
+  const pem = readSetting('--upstream-ca', path);
+  try {
+    new X509Certificate(pem);
+  } catch (error) {
+    throw new SettingsError(`--upstream-ca ${path} holds no certificates`, { cause: error });
+  }
+  return pem;
 }
 
 function readCredential(path: string): Pick<UpstreamSettings, 'username' | 'password'> {

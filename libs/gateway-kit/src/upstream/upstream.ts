@@ -32,6 +32,14 @@ const NAME_BYTES = 9;
 /** What became of a message: acknowledged, too long for the broker, given up by its sender, or not acknowledged in time. */
 export type Published = 'ACKNOWLEDGED' | 'TOO_LONG' | 'GIVEN_UP' | 'FAILED';
 
+/** What TLS to the broker goes by. */
+export type UpstreamTls = {
+  /** PEM of the CAs that the broker's certificate chains to; undefined: those of the system. */
+  readonly ca: Buffer | undefined;
+  /** The gateway's own certificate for a broker that asks for one. */
+  readonly identity: TlsIdentity | undefined;
+};
+
 /** What an upstream needs. */
 export type UpstreamOptions = {
   /** What the broker sees of its client's name: which gateway this is. */
@@ -40,10 +48,8 @@ export type UpstreamOptions = {
   readonly url: string;
   readonly username: string;
   readonly password: string;
-  /** PEM of the CAs that the broker's certificate chains to; undefined: those of the system. */
-  readonly ca: Buffer | undefined;
-  /** The gateway's own certificate for a broker that asks for one. */
-  readonly identity?: TlsIdentity | undefined;
+  /** Reads what TLS needs beyond the system's CAs; throws a SettingsError. Absent: nothing. */
+  readonly tls?: (() => UpstreamTls) | undefined;
   readonly random: Random;
   readonly log: Log;
   readonly deadlineMs?: number | undefined;
@@ -62,6 +68,8 @@ export type Upstream = {
   readonly isConnected: () => boolean;
   /** Sends with QoS 1 and waits for the acknowledgement. A sender that gives up in time leaves nothing. Never rejects. */
   readonly publish: (topic: string, payload: Buffer, signal: AbortSignal) => Promise<Published>;
+  /** Reads `tls` again, for the connections from then on. Throws what it throws, and then nothing has changed. */
+  readonly renew: () => void;
   readonly close: () => Promise<void>;
 };
 
@@ -129,7 +137,7 @@ class Connection {
   }
 }
 
-/** Looks for the broker again and again until it is closed. */
+/** Looks for the broker again and again until it is closed. Throws what `tls` throws. */
 export function openUpstream(options: UpstreamOptions): Upstream {
   const { random, log, deadlineMs = PUBLISH_DEADLINE_MS } = options;
   const stop = new AbortController();
@@ -137,9 +145,10 @@ export function openUpstream(options: UpstreamOptions): Upstream {
   const backoff = new Backoff(random);
   let connection: Connection | undefined;
   let client: MqttClient | undefined;
+  let tls = options.tls?.();
   const run = async () => {
     while (!signal.aborted) {
-      const opened = connect(options.url, clientOptions(options));
+      const opened = connect(options.url, clientOptions(options, tls));
       client = opened;
       opened.once('connect', (connack) => {
         log.info({}, 'the upstream broker takes reports');
@@ -161,6 +170,9 @@ export function openUpstream(options: UpstreamOptions): Upstream {
   return {
     isConnected: () => connection !== undefined,
     publish: (topic, payload, given) => connection?.publish(topic, payload, given) ?? Promise.resolve('FAILED'),
+    renew: () => {
+      tls = options.tls?.();
+    },
     close: async () => {
       stop.abort();
       client?.end(true);
@@ -179,12 +191,13 @@ function subscribe(client: MqttClient, { filters, message }: Receive, log: Log):
   });
 }
 
-function clientOptions({ name, username, password, ca, identity, random, receive }: UpstreamOptions): IClientOptions {
+function clientOptions(options: UpstreamOptions, tls: UpstreamTls | undefined): IClientOptions {
+  const { name, username, password, random, receive } = options;
   return {
     username,
     password,
-    ...(ca === undefined ? {} : { ca }),
-    ...identity,
+    ...(tls?.ca === undefined ? {} : { ca: tls.ca }),
+    ...tls?.identity,
     clientId: `latchkey-${name}-${Buffer.from(random(NAME_BYTES)).toString('base64url')}`,
     protocolVersion: 5, // its PUBACK says when the broker refuses a message
     clean: true,
