@@ -5,6 +5,7 @@ import type { ServiceImpl } from '@connectrpc/connect';
 import { status } from '@grpc/grpc-js';
 import {
   CAS_KEY,
+  type Ca,
   caIdOf,
   caIn,
   DISABLED_KEYS,
@@ -31,9 +32,8 @@ import {
 } from '@latchkey/protocol/v1';
 import { RpcError } from '@latchkey/rpc';
 import type { Store } from '@latchkey/store';
-import { type CaWithCrl, deleteCrl, setCrl, toCrl, withCrls } from './crls.ts';
+import { type CaWithCrl, deleteCrl, forgetCrl, setCrl, toCrl, withCrls } from './crls.ts';
 import type { Ports } from './ports.ts';
-import { accepted } from './request.ts';
 import { changeTrust, DISABLED, TRUST_UPDATED } from './trust-writes.ts';
 
 /** CAs or certificates a page when the request does not say. */
@@ -84,16 +84,14 @@ async function register({ store, clock, random }: Ports, certificate: X509Certif
   return { ca: await caOf(store, set, caIdOf(certificate)) };
 }
 
-/** The CRL goes first: one that stays without its CA could not be named any more. */
+/** The CRL goes last: a CA that is trusted anew meanwhile keeps it. A CRL that an end in between leaves goes on revoking. */
 async function remove(store: Store, caId: string) {
-  const set = await store.readTrust(CAS_KEY);
-  if (set !== undefined) accepted(deleteCa(set, caId));
-  const [known] = await withCrls(
-    store,
-    (set?.cas ?? []).filter((ca) => ca.caId === caId),
-  );
-  if (known?.crl !== undefined) await deleteCrl(store, caId);
-  await changeTrust(store, CAS_KEY, TRUST_UPDATED, (cas) => deleteCa(cas, caId));
+  let known: Ca | undefined;
+  await changeTrust(store, CAS_KEY, TRUST_UPDATED, (cas) => {
+    known = caIn(cas, caId);
+    return deleteCa(cas, caId);
+  });
+  if (known !== undefined) await forgetCrl(store, known);
   return {};
 }
 

@@ -27,7 +27,7 @@ const SETS_AT_ONCE = 16;
 /** A CA, and the CRL that is kept of it. */
 export type CaWithCrl = { readonly ca: Ca; readonly crl: Crl | undefined };
 
-/** Takes in the CRL of a CA, and answers both. Throws an RpcError. */
+/** Takes in the CRL of a CA, and answers both; one whose CA is deleted meanwhile is not kept. Throws an RpcError. */
 export async function setCrl({ store, clock }: Ports, { caId, crl: bytes }: SetCrlRequest): Promise<CaWithCrl> {
   const ca = await existingCa(store, caId);
   if (ca.status === 'UNVERIFIED') accepted(refuse('CA_UNVERIFIED'));
@@ -35,8 +35,33 @@ export async function setCrl({ store, clock }: Ports, { caId, crl: bytes }: SetC
   const key = keyOf(ca);
   if (certificate === undefined || key === undefined) throw new RpcError(status.INTERNAL, 'the CA cannot be read');
   const crl = { ca: certificate, bytes, nowMs: clock.now() };
+  await holdCrl(store, key, caId);
   const set = await changeTrust(store, key, DISABLED, (before) => takeCrl(before, crl));
-  return { ca, crl: crlIn(set, caId) };
+  await forgetCrl(store, ca);
+  return { ca: await existingCa(store, caId), crl: crlIn(set, caId) };
+}
+
+/**
+ * Forgets the CRL of a CA that was deleted. It stays when the CA is registered: the CAs are read after the CRLs, whose
+ * revision the write expects, so that a CRL which `setCrl` answered for since then is not taken away.
+ */
+export async function forgetCrl(store: Store, ca: Ca): Promise<void> {
+  const key = keyOf(ca);
+  if (key === undefined) return;
+  await changeTrust(store, key, TRUST_UPDATED, async (set) => {
+    if (crlIn(set, ca.caId) === undefined) return set;
+    const cas = await store.readTrust(CAS_KEY);
+    return cas && caIn(cas, ca.caId) ? set : dropCrl(set, ca.caId);
+  });
+}
+
+/**
+ * Gives the CRLs another revision, so that who found the CA deleted before it was registered anew does not take away a CRL
+ * that stays as it is. A conflict is as good: then another one has.
+ */
+async function holdCrl(store: Store, key: TrustKey, caId: string): Promise<void> {
+  const set = await store.readTrust(key);
+  if (set && crlIn(set, caId)) await store.writeTrust({ key, expectedRevision: set.revision, set, ...TRUST_UPDATED });
 }
 
 /** Forgets the CRL of a CA. Throws an RpcError. */

@@ -22,11 +22,11 @@ export async function changeTrust(
   store: Store,
   key: TrustKey,
   how: Pick<TrustWrite, 'kind' | 'effect'>,
-  plan: (set: TrustSet) => TrustSet | Refusal,
+  plan: (set: TrustSet) => TrustSet | Refusal | Promise<TrustSet | Refusal>,
 ): Promise<TrustSet> {
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
     const before = (await store.readTrust(key)) ?? { ...NOTHING_TRUSTED, revision: NO_REVISION };
-    const set = accepted(plan(before));
+    const set = accepted(await plan(before));
     if (set === before) {
       await store.settled(key, before.revision);
       return set;
