@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { needsOf, type Prices } from './extrapolate.ts';
 
 const PRICES: Prices = {
-  ...{ warmUs: 5, missUs: 20, readRedisUs: 3, useRedisUs: 2, cachedBytes: 300 },
+  ...{ warmUs: 5, missUs: 20, readRedisUs: 1, useRedisUs: 2, cachedBytes: 300 },
   ...{ recordBytes: 300, indexBytes: 120, usageBytes: 140 },
   ...{ beatUs: 100, changeUs: 100, changeReplicaUs: 10, watcherUs: 10 },
 };

@@ -12,10 +12,10 @@ export const PRICES = {
   },
   readRedisUs: {
     suite: 'cold',
-    figure: 'cold_redis_cpu_us_per_decision',
-    what: 'CPU of Redis for a read and a use told, µs',
+    figure: 'redis_get_redis_cpu_us',
+    what: 'CPU of Redis for a GET of a record, µs; reads that share a round trip cost it less',
   },
-  useRedisUs: { suite: 'cold', figure: 'use_redis_cpu_us', what: 'of that, for the use, µs' },
+  useRedisUs: { suite: 'cold', figure: 'use_redis_cpu_us', what: 'CPU of Redis for a last use told, µs' },
   cachedBytes: { suite: 'memory', figure: 'cached_bytes_per_device', what: 'a device in the cache, bytes' },
   recordBytes: { suite: 'memory', figure: 'redis_record_bytes_per_device', what: 'its record in Redis, bytes' },
   indexBytes: { suite: 'memory', figure: 'redis_index_bytes_per_device', what: 'its place in the index, bytes' },
@@ -96,7 +96,7 @@ export function needsOf(prices: Prices, { devices, decisionsPerS, hitShare, chan
   const watchCores = (changesPerS * gateways * prices.watcherUs) / CORE_US;
   const authCores = (decisionsPerS * prices.warmUs + missesPerS * prices.missUs) / CORE_US;
   const authProcesses = Math.ceil((authCores + watchCores) / LOAD);
-  const readCores = (missesPerS * Math.max(0, prices.readRedisUs - prices.useRedisUs)) / CORE_US;
+  const readCores = (missesPerS * prices.readRedisUs) / CORE_US;
   // Devices that come less than once a minute make every decision a use to be told.
   const useCores = (decisionsPerS * prices.useRedisUs) / CORE_US;
   const changeCores = (changesPerS * (prices.changeUs + authProcesses * prices.changeReplicaUs)) / CORE_US;

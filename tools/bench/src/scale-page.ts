@@ -35,7 +35,7 @@ const ROWS: readonly Row[] = [
   ['auth, cores for telling gateways', 'changes × gateways × telling', ({ watchCores }) => shown(watchCores)],
   ['auth processes of one core', `both, at ${LOAD * 100} % load`, ({ authProcesses }) => count(authProcesses)],
   ['cache that holds every device, in each process', 'devices × cached', ({ wholeCacheBytes }) => gb(wholeCacheBytes)],
-  ['Redis, cores for reads', 'misses × (read and use − use)', ({ readCores }) => shown(readCores)],
+  ['Redis, cores for reads', 'misses × a GET', ({ readCores }) => shown(readCores)],
   ['Redis, cores for last uses', 'decisions × use', ({ useCores }) => shown(useCores)],
   [
     'Redis, cores for changes',
