@@ -20,9 +20,9 @@ function addPrograms(...names: string[]): void {
 
 const PAHO = '/usr/lib/python3/dist-packages/paho/mqtt/client.py';
 const SERVERS = 'curl, redis-server, mosquitto_pub, mosquitto, rabbitmq-server';
-const ALL = `${SERVERS}, openssl, gnutls-cli, coap-client-openssl, coap-client-gnutls, ${PAHO}`;
+const ALL = `${SERVERS}, openssl, gnutls-cli, coap-client-openssl, coap-client-gnutls, ${PAHO}, git`;
 const PACKAGES =
-  'curl redis-server mosquitto-clients mosquitto rabbitmq-server openssl gnutls-bin libcoap3-bin python3-paho-mqtt';
+  'curl redis-server mosquitto-clients mosquitto rabbitmq-server openssl gnutls-bin libcoap3-bin python3-paho-mqtt git';
 
 describe('planInstall', () => {
   it('does nothing when every program is there', () => {
@@ -42,6 +42,7 @@ describe('planInstall', () => {
         'gnutls-bin',
         'libcoap3-bin',
         'python3-paho-mqtt',
+        'git',
       ],
     });
   });

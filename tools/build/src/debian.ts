@@ -14,6 +14,7 @@ export const PROGRAMS: Readonly<Record<string, string>> = {
   'coap-client-openssl': 'libcoap3-bin',
   'coap-client-gnutls': 'libcoap3-bin',
   '/usr/lib/python3/dist-packages/paho/mqtt/client.py': 'python3-paho-mqtt',
+  git: 'git',
 };
 
 /** What is to be done about missing programs. */
