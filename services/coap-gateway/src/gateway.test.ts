@@ -261,10 +261,12 @@ describe('requests', { timeout: TIMEOUT_MS }, () => {
   });
 
   test('a third of what the client sends is lost', async () => {
-    const output = await coap(bench.port, { ...reportTo('messages/up', 'hi'), more: ['-l', '30%'] });
+    // Each flight that is lost again doubles the wait for the next: 1, 2, 4, 8, 16, 32 s.
+    const more = ['-l', '30%', '-B', '80'];
+    const output = await coap(bench.port, { ...reportTo('messages/up', 'hi'), more });
     expect(codesOf(output)).toContain('2.04');
     expect(broker.arrived).toHaveLength(1);
-  });
+  }, 100_000);
 
   test('a lookup of 1.9 s', async () => {
     const { derive } = bench.table;
