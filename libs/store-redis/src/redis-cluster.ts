@@ -129,10 +129,12 @@ async function ownerOf(nodes: readonly RedisServer[], slot: number): Promise<Red
 }
 
 async function handedOver(nodes: readonly RedisServer[], primary: RedisServer, how?: string): Promise<RedisServer> {
-  const rows = await rowsAt(primary);
-  const own = rows.find(({ flags }) => flags.includes('myself'));
-  const replica = nodes.find(({ port }) => rows.some((row) => row.of === own?.id && row.port === port));
-  if (replica === undefined) throw new Error(`port ${primary.port} has no replica`);
+  // A replica can follow before the primary's own table of the nodes says so: that waits for the next gossip.
+  const replica = await until(`a replica of port ${primary.port}`, async () => {
+    const rows = await rowsAt(primary);
+    const own = rows.find(({ flags }) => flags.includes('myself'));
+    return nodes.find(({ port }) => rows.some((row) => row.of === own?.id && row.port === port));
+  });
   await command(replica, 'CLUSTER', 'FAILOVER', ...(how === undefined ? [] : [how]));
   const isDone = async () => {
     const role = await command(replica, 'ROLE');
