@@ -1,5 +1,6 @@
 import { SettingsError } from './listen.ts';
 import type { Log } from './log.ts';
+import { keepTickShape } from './tick-shape.ts';
 
 /** Addresses and what else a service's starter must know. */
 export type Ready = Readonly<Record<string, unknown>>;
@@ -26,6 +27,7 @@ export async function runService(
   start: () => Promise<Running>,
   tell: (ready: Ready) => void = printReady,
 ): Promise<void> {
+  void keepTickShape();
   process.on('uncaughtException', (error) => fail(log, error));
   process.on('unhandledRejection', (error) => fail(log, error));
   // What has not started has nothing to stop in order; nobody would ever stop it.
