@@ -61,10 +61,9 @@ export function shardFor(parts: Parts, key: RecordKey): Shard {
 }
 
 /** Reads one record. */
-export async function readRecord(parts: Parts, deviceId: DeviceId): Promise<DeviceRecord | undefined> {
+export function readRecord(parts: Parts, deviceId: DeviceId): Promise<DeviceRecord | undefined> {
   const { reads, keys } = shardFor(parts, deviceId);
-  const bytes = await reads.get(recordKey(keys, deviceId));
-  return bytes === undefined ? undefined : unpackRecord(bytes, parts.keyring, deviceId);
+  return reads.get(recordKey(keys, deviceId), (bytes) => unpackRecord(bytes, parts.keyring, deviceId));
 }
 
 /** Reads a page of records. */
@@ -114,10 +113,9 @@ export async function writeTrust(parts: Parts, write: TrustWrite): Promise<Trust
 }
 
 /** Reads one trust set. */
-export async function readTrust(parts: Parts, key: TrustKey): Promise<TrustRecord | undefined> {
+export function readTrust(parts: Parts, key: TrustKey): Promise<TrustRecord | undefined> {
   const { reads, keys } = shardFor(parts, key);
-  const bytes = await reads.get(recordKey(keys, key));
-  return bytes === undefined ? undefined : unpackTrust(bytes, parts.keyring, key);
+  return reads.get(recordKey(keys, key), (bytes) => unpackTrust(bytes, parts.keyring, key));
 }
 
 type PlannedChange = Pick<Change, 'key' | 'kind' | 'effect'>;
@@ -216,7 +214,7 @@ async function trustKeys(parts: Parts): Promise<readonly TrustKey[]> {
 async function resealAt(parts: Parts, key: RecordKey, again: (bytes: Uint8Array) => Uint8Array): Promise<boolean> {
   const shard = shardFor(parts, key);
   const place = recordKey(shard.keys, key);
-  const bytes = await shard.reads.get(place);
+  const bytes = await shard.reads.get(place, (found) => found);
   if (bytes === undefined || sealedUnder(bytes, key) === parts.keyring.current.reference) return false;
   const [revision, body] = [revisionOf(bytes, key), again(bytes)];
   return shard.write(({ control, replication }) => replication.confirmed(callReseal(control, place, revision, body)));

@@ -9,7 +9,7 @@ const MAX_WAITING = 100_000;
 
 type Waiting = {
   readonly key: string;
-  readonly resolve: (value: Buffer | undefined) => void;
+  readonly answer: (value: Buffer | undefined) => void;
   readonly reject: (error: unknown) => void;
 };
 
@@ -26,15 +26,22 @@ export class Reads {
     this.#caller = caller;
   }
 
-  /** The value as bytes. Rejects with a StoreUnavailable. */
-  get(key: string): Promise<Buffer | undefined> {
+  /** The value, read from its bytes; undefined: there is none. Rejects with a StoreUnavailable, or as `read` throws. */
+  get<T>(key: string, read: (bytes: Buffer) => T): Promise<T | undefined> {
     if (this.#waiting >= MAX_WAITING) {
       return Promise.reject(new StoreUnavailable(`${MAX_WAITING} reads wait for Redis`));
     }
     this.#waiting += 1;
     return new Promise((resolve, reject) => {
       if (this.#batch.length === 0) setImmediate(() => this.#flush());
-      this.#batch.push({ key, resolve, reject });
+      const answer = (value: Buffer | undefined) => {
+        try {
+          resolve(value && read(value));
+        } catch (error) {
+          reject(error);
+        }
+      };
+      this.#batch.push({ key, answer, reject });
       if (this.#batch.length >= MAX_BATCH) this.#flush();
     });
   }
@@ -52,7 +59,7 @@ export class Reads {
       if (!Array.isArray(values) || values.length !== batch.length) {
         throw new StoreUnavailable('Redis gave an unexpected reply to MGET');
       }
-      for (const [index, read] of batch.entries()) read.resolve(values[index] ?? undefined);
+      for (let index = 0; index < batch.length; index++) batch[index]?.answer(values[index] ?? undefined);
     } catch (error) {
       for (const read of batch) read.reject(error);
     } finally {

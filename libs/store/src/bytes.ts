@@ -19,9 +19,18 @@ export function takeBytes(cursor: Cursor, size: number): Buffer {
   return cursor.bytes.subarray(start, cursor.at);
 }
 
-/** The next unsigned big-endian number of `size` bytes, 1 to 6. */
+/** The next unsigned big-endian number of `size` bytes, 1 to 6; of 8 bytes too, which is exact up to 2^53 and more beyond. */
 export function takeUint(cursor: Cursor, size: number): number {
-  return cursor.bytes.readUIntBE(advance(cursor, size), size);
+  const { bytes } = cursor;
+  let value = 0;
+  for (let at = advance(cursor, size); at < cursor.at; at++) value = value * 256 + (bytes[at] ?? 0);
+  return value;
+}
+
+/** The next `size` bytes, written as text. */
+export function takeEncoded(cursor: Cursor, size: number, encoding: 'hex' | 'base64url'): string {
+  const start = advance(cursor, size);
+  return cursor.bytes.toString(encoding, start, cursor.at);
 }
 
 /** The next text: one byte of length, then ASCII. */

@@ -29,6 +29,7 @@ const REFERENCE_BYTES = 4;
 // 96 bits: the nonce length that GCM takes as it is, and long enough to draw at random (NIST SP 800-38D, 8.2.2).
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
+const TAGGED = { authTagLength: TAG_BYTES };
 const CHECK_BYTES = 8;
 const KEY_ID = /^[a-z0-9-]{1,16}$/;
 // 32 bytes are 43 characters of base64 and one sign of padding.
@@ -115,7 +116,7 @@ export function generateKeyLine(id: string, random: Random): string {
 /** Seals `plain` under the current key (AES-256-GCM): reference, nonce, ciphertext, tag. `aad` is bound, not included. */
 export function seal(keyring: Keyring, plain: Uint8Array, aad: Uint8Array, random: Random): Uint8Array {
   const nonce = random(NONCE_BYTES);
-  const cipher = createCipheriv(CIPHER, keyring.current.key, nonce, { authTagLength: TAG_BYTES });
+  const cipher = createCipheriv(CIPHER, keyring.current.key, nonce, TAGGED);
   cipher.setAAD(aad);
   const reference = Buffer.from(keyring.current.reference, 'hex');
   return Buffer.concat([reference, nonce, cipher.update(plain), cipher.final(), cipher.getAuthTag()]);
@@ -123,11 +124,11 @@ export function seal(keyring: Keyring, plain: Uint8Array, aad: Uint8Array, rando
 
 /** The reference of the key that something was sealed under. */
 export function keyReference(sealed: Uint8Array): string {
-  return Buffer.from(sealed.subarray(0, REFERENCE_BYTES)).toString('hex');
+  return Buffer.from(sealed.buffer, sealed.byteOffset, REFERENCE_BYTES).toString('hex');
 }
 
 /** Opens what `seal` made. Throws a SealingError about `subject` when key or content are not right. */
-export function open(keyring: Keyring, sealed: Uint8Array, aad: Uint8Array, subject: string): Uint8Array {
+export function open(keyring: Keyring, sealed: Uint8Array, aad: Uint8Array, subject: string): Buffer {
   if (sealed.length < SEAL_BYTES) throw new SealingError(`${subject}: what is sealed is too short`);
   const reference = keyReference(sealed);
   const key = keyring.byReference.get(reference);
@@ -137,13 +138,13 @@ export function open(keyring: Keyring, sealed: Uint8Array, aad: Uint8Array, subj
     );
   }
   const content = REFERENCE_BYTES + NONCE_BYTES;
-  const decipher = createDecipheriv(CIPHER, key.key, sealed.subarray(REFERENCE_BYTES, content), {
-    authTagLength: TAG_BYTES,
-  });
+  const decipher = createDecipheriv(CIPHER, key.key, sealed.subarray(REFERENCE_BYTES, content), TAGGED);
   decipher.setAAD(aad);
   decipher.setAuthTag(sealed.subarray(-TAG_BYTES));
   try {
-    return Buffer.concat([decipher.update(sealed.subarray(content, -TAG_BYTES)), decipher.final()]);
+    const opened = decipher.update(sealed.subarray(content, -TAG_BYTES));
+    decipher.final(); // throws on a wrong tag, and has nothing to add: GCM is a stream
+    return opened;
   } catch {
     throw new SealingError(
       `${subject} was altered, or moved from elsewhere: key "${key.id}" does not open it; restore it from a backup`,

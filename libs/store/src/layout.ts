@@ -9,8 +9,8 @@ import {
   type SecretCredentials,
   type SecretSlot,
 } from '@latchkey/credential';
-import { parseDeviceId, Secret, toCredentialId } from '@latchkey/kernel';
-import { type Cursor, LayoutError, takeBytes, takeEnd, takeText, takeUint, text, uint } from './bytes.ts';
+import { type CredentialId, type DeviceId, parseDeviceId, Secret } from '@latchkey/kernel';
+import { type Cursor, LayoutError, takeEncoded, takeEnd, takeText, takeUint, text, uint } from './bytes.ts';
 
 // The open part of a record:
 //   device id (length u8, ASCII) | flags u8 | created u48 | activated u48, if flagged | activation timeout u32
@@ -28,6 +28,7 @@ const FLAG = { CERTIFICATE: 1, HEX: 2, REQUIRE_TRUSTED_CA: 4, FROZEN: 8, ACTIVAT
 const ALL_FLAGS = 63;
 const SLOT = { EMPTY: 0, ARMED: 1, SET: 2, USED: 3, BOUND: 6, BOUND_USED: 7 } as const;
 const RETIRES = { PRIMARY: 1, SECONDARY: 2, DEADLINE: 1, ON_OTHER_USED: 2 } as const;
+const LENGTH_BYTES = 1;
 const CREDENTIAL_ID_BYTES = 12;
 const CA_ID_BYTES = 32;
 const TIME_BYTES = 6;
@@ -123,12 +124,12 @@ function takeSlot(cursor: Cursor, certificate: boolean): OpenSlot {
   if (state !== SLOT.SET && state !== SLOT.USED && !bound) throw new LayoutError('a slot has an unknown state');
   const used = state === SLOT.USED || state === SLOT.BOUND_USED;
   const firstUsedAtMs = used ? takeUint(cursor, TIME_BYTES) : undefined;
-  const credentialId = toCredentialId(takeBytes(cursor, CREDENTIAL_ID_BYTES));
+  const credentialId = takeEncoded(cursor, CREDENTIAL_ID_BYTES, 'base64url') as CredentialId;
   if (!certificate && bound) throw new LayoutError('a slot for a secret is bound');
   if (!certificate) return { state: 'SET', credentialId, setAtMs, firstUsedAtMs };
-  const fingerprint = takeBytes(cursor, takeUint(cursor, 1)).toString('hex');
+  const fingerprint = takeEncoded(cursor, takeUint(cursor, 1), 'hex');
   if (!FINGERPRINT.test(fingerprint)) throw new LayoutError('a fingerprint has a wrong length');
-  const boundBy = bound ? takeBytes(cursor, CA_ID_BYTES).toString('hex') : undefined;
+  const boundBy = bound ? takeEncoded(cursor, CA_ID_BYTES, 'hex') : undefined;
   return { state: 'SET', credentialId, setAtMs, firstUsedAtMs, fingerprint, boundBy };
 }
 
@@ -169,12 +170,13 @@ export function packedId(open: Buffer): string {
   return takeText({ bytes: open, at: 0 });
 }
 
-/** The state again, from its open part and its opened secrets. Throws a LayoutError on anything but what was packed. */
-export function unpackState(open: Buffer, opened: Buffer): DeviceState {
-  const cursor = { bytes: open, at: 0 };
+/**
+ * The state again, from its open part, which is of this device by its `packedId`, and its opened secrets. Throws a
+ * LayoutError on anything but what was packed.
+ */
+export function unpackState(deviceId: DeviceId, open: Buffer, opened: Buffer): DeviceState {
+  const cursor = { bytes: open, at: LENGTH_BYTES + deviceId.length };
   const sealed = { bytes: opened, at: 0 };
-  const deviceId = parseDeviceId(takeText(cursor));
-  if (deviceId === undefined) throw new LayoutError('the device id is none');
   const flags = takeUint(cursor, 1);
   const certificate = (flags & FLAG.CERTIFICATE) !== 0;
   const excluded = certificate ? FLAG.HEX : FLAG.REQUIRE_TRUSTED_CA;

@@ -88,8 +88,8 @@ function takeHeader(bytes: Buffer, key: RecordKey): RecordHeader {
   if (bytes.length > (isTrustKey(key) ? TRUST_MAX_BYTES : RECORD_MAX_BYTES)) throw new LayoutError('it is too long');
   const cursor = { bytes, at: 0 };
   if (takeUint(cursor, 1) !== RECORD_FORMAT) throw new LayoutError('its format is unknown');
-  const revision = toRevision(takeBytes(cursor, 8).readBigUInt64BE());
-  const sessionsClosedAt = toRevision(takeBytes(cursor, 8).readBigUInt64BE());
+  const revision = toRevision(takeUint(cursor, 8));
+  const sessionsClosedAt = toRevision(takeUint(cursor, 8));
   if (revision === 0 || sessionsClosedAt > revision) throw new LayoutError('its revisions cannot be');
   return { revision, sessionsClosedAt };
 }
@@ -101,7 +101,7 @@ function bodyOf(bytes: Buffer): { readonly sealed: Buffer; readonly clear: Buffe
 }
 
 function asBuffer(bytes: Uint8Array): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return bytes instanceof Buffer ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 /** The header of a record, or of its first bytes. Throws a RecordError when there is none. */
@@ -130,7 +130,7 @@ export function unpackRecord(bytes: Uint8Array, keyring: Keyring, expectedId: De
     const { sealed, clear } = bodyOf(buffer);
     if (packedId(clear) !== expectedId) throw new LayoutError('it is the record of another device');
     const opened = open(keyring, sealed, Buffer.concat([CONTEXT, clear]), named(expectedId));
-    return { ...unpackState(clear, asBuffer(opened)), ...header };
+    return { ...unpackState(expectedId, clear, opened), ...header };
   });
 }
 

@@ -249,12 +249,15 @@ export class Verifier {
     return { decision, cacheAgeMs: this.#options.clock.monotonic() - readAtMsIn(form) };
   }
 
-  #waitFor(question: Question): Promise<Answer> {
-    return this.#counted(1, async () => {
+  async #waitFor(question: Question): Promise<Answer> {
+    this.#enter(1);
+    try {
       const answer = await this.#fromStore(question);
       this.#noteAttempt(question, answer.decision);
       return answer;
-    });
+    } finally {
+      this.#waiting -= 1;
+    }
   }
 
   /** The finish of a DTLS handshake has spent its try when the handshake's secret was derived. */
@@ -270,13 +273,17 @@ export class Verifier {
   }
 
   async #counted<T>(questions: number, work: () => Promise<T>): Promise<T> {
-    if (this.#waiting + questions > MAX_WAITING) throw new NoDecision('too many questions wait for the store');
-    this.#waiting += questions;
+    this.#enter(questions);
     try {
       return await work();
     } finally {
       this.#waiting -= questions;
     }
+  }
+
+  #enter(questions: number): void {
+    if (this.#waiting + questions > MAX_WAITING) throw new NoDecision('too many questions wait for the store');
+    this.#waiting += questions;
   }
 
   /** May the verdict on a record that is current be answered at this moment? The clocks are read after it was reached: a process may be stopped while it verifies. */
@@ -295,10 +302,14 @@ export class Verifier {
     const leaseDeadlineMs = this.#options.clock.monotonic() + LEASE_WAIT_MS;
     let activatedNow = false;
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-      await this.#settling.get(deviceId);
+      if (this.#settling.size > 0) await this.#settling.get(deviceId);
       for (const key of keys) if (!lease.holds(key)) await this.#leaseBy(leaseDeadlineMs, key);
       const cached = this.#records.cached(deviceId);
-      const [sighting, trust] = await Promise.all([cached ?? this.#records.read(deviceId), this.#trust.read(proof)]);
+      const reading = cached ?? this.#records.read(deviceId);
+      const trusted = this.#trust.read(proof);
+      // A promise less where nothing but the record is read.
+      const [sighting, trust] =
+        trusted instanceof Promise ? await Promise.all([reading, trusted]) : [await reading, trusted];
       const nowMs = this.#options.clock.now();
       const verdict = this.#verify(sighting.record, question, nowMs, trust);
       const due = dueWrite(verdict);

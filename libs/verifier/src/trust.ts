@@ -54,8 +54,8 @@ export class Trust {
     return known.length === sets.length ? sightingOf(marks, known) : undefined;
   }
 
-  /** What bears on the proof, from memory or from the store. Rejects as the store does. */
-  async read(proof: Proof): Promise<TrustSighting> {
+  /** What bears on the proof, from memory or from the store: at once when that is nothing. Rejects as the store does. */
+  read(proof: Proof): TrustSighting | Promise<TrustSighting> {
     return hasCertificate(proof) ? this.readFor(shownMarks(proof)) : NO_CERTIFICATE;
   }
 
