@@ -31,17 +31,12 @@ export function settle(
   context: VerifyContext,
 ): GrantVerdict | DenyVerdict {
   if (!isAccepted(right.slot, context)) return deny('SECONDARY_NOT_ACCEPTED');
-  return (
-    barred(device, context.nowMs) ?? {
-      kind: 'GRANT',
-      slot: right.slot,
-      credentialId: right.credentialId,
-      activate: device.activatedAtMs === undefined,
-      firstUse: heldIn(device, right.slot)?.firstUsedAtMs === undefined,
-      caIds: [],
-      ...retirementFor(device, right.credentialId),
-    }
-  );
+  const { slot, credentialId } = right;
+  const { retires, expiresAtMs } = retirementFor(device, credentialId);
+  const activate = device.activatedAtMs === undefined;
+  const firstUse = heldIn(device, slot)?.firstUsedAtMs === undefined;
+  const grant = { kind: 'GRANT', slot, credentialId, activate, firstUse, caIds: [], retires, expiresAtMs } as const;
+  return barred(device, context.nowMs) ?? grant;
 }
 
 /** What a success with this credential means to the device's retirement. */
