@@ -12,9 +12,11 @@ const FAILURE_LOG_GAP_MS = 1_000;
 export function translate(error: unknown): RpcError | undefined {
   if (error instanceof NoDecision) return new RpcError(status.UNAVAILABLE, `no decision: ${error.message}`);
   if (error instanceof StoreUnavailable)
-    return new RpcError(status.UNAVAILABLE, 'the store cannot be reached; a write may or may not have happened', {
-      cause: error,
-    });
+    return new RpcError(
+      status.UNAVAILABLE,
+      'the store cannot be reached; if this was to change something, it may or may not have happened',
+      { cause: error },
+    );
   return undefined;
 }
 
