@@ -17,6 +17,9 @@ const SIZES = {
   full: { devices: 400_000, perRound: 100_000, rounds: 9 },
   quick: { devices: 100_000, perRound: 25_000, rounds: 5 },
 };
+/** The part of a round that may be decided on from memory. */
+const MAX_CACHED = 0.01;
+
 const AIM = { bound: 'at_least', value: 1 } as const;
 
 /** A reference without an aim. */
@@ -90,8 +93,9 @@ async function decisionRound(store: Store, trials: readonly Trial[]): Promise<Ro
   await verifier.start();
   const round = await decideAll(verifier, trials);
   await verifier.close();
-  // What was asked for again may have been read before.
-  if (round.hits > round.repeats) throw new Error(`${round.hits} of ${trials.length} records were cached`);
+  // What was asked for again may have been read before, and so has what was under way when a busy machine lost its lease.
+  if (round.hits > round.repeats + MAX_CACHED * trials.length)
+    throw new Error(`${round.hits} of ${trials.length} records were cached`);
   return round;
 }
 
