@@ -10,10 +10,11 @@ import {
 import { type DeviceId, Secret, systemClock, systemRandom } from '@latchkey/kernel';
 import { StoreUnavailable } from '@latchkey/store';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { NoDecision, Verifier } from './authenticate.ts';
+import { Verifier } from './authenticate.ts';
 import { CA, LEAF_ONE, LEAF_TWO, SELF_SIGNED } from './test-certificates.ts';
 import { armedDevice, newId, plain, secretDevice } from './test-devices.ts';
 import { type HeldStore, holdStore, operate, trustCa } from './test-store.ts';
+import { NoDecision } from './waiting.ts';
 
 const DEVICE = 'pump_7' as DeviceId;
 const OLD = 'old-secret-1';

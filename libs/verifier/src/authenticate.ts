@@ -35,6 +35,7 @@ import { type RecordStats, Records } from './records.ts';
 import { checkSessions, type Session } from './sessions.ts';
 import { hasCertificate, Trust, type TrustSighting } from './trust.ts';
 import { Uses } from './uses.ts';
+import { NoDecision, Waiting } from './waiting.ts';
 
 /** One device's attempt. */
 export type Question = {
@@ -58,11 +59,6 @@ export type Trial = {
   readonly wouldActivate: boolean;
   readonly wouldBind: boolean;
 };
-
-/** No decision can be made; it says nothing about the device. */
-export class NoDecision extends Error {
-  override readonly name = 'NoDecision';
-}
 
 /** What a verifier works on. */
 export type VerifierOptions = {
@@ -95,9 +91,6 @@ const MAX_ATTEMPTS = 8;
 /** How long a question waits in all for a lost lease to come back: under every gateway's own deadline. */
 const LEASE_WAIT_MS = 700;
 
-/** Questions that wait for the store or the lease: beyond this, a store that has stopped answering would only pile up memory. */
-const MAX_WAITING = 50_000;
-
 const THROTTLED: Answer = { decision: denied('THROTTLED'), cacheAgeMs: 0 };
 
 /** Decides on proofs. One per process; it hears every change of its store. */
@@ -111,7 +104,7 @@ export class Verifier {
   readonly #stopListening: () => void;
   // Retirements that this process has begun, and that others may not have heard of.
   readonly #settling = new Map<DeviceId, Promise<unknown>>();
-  #waiting = 0;
+  readonly #waiting = new Waiting();
 
   constructor(options: VerifierOptions) {
     this.#options = options;
@@ -199,7 +192,7 @@ export class Verifier {
   derivePsk(handshake: Handshake): Promise<Derived> {
     const { clock, random, settings } = this.#options;
     const leaseDeadlineMs = clock.monotonic() + LEASE_WAIT_MS;
-    return this.#counted(1, async () => {
+    return this.#waiting.during(1, async () => {
       const derived = await derive(handshake, {
         ...{ records: this.#records, lease: this.#store.lease, clock, random, settings, maxAttempts: MAX_ATTEMPTS },
         spend: (deviceId) => this.#spendTry({ deviceId, source: handshake.source ?? '' }),
@@ -218,7 +211,7 @@ export class Verifier {
     const { clock } = this.#options;
     this.#trust.noOlderThan(trustRevision);
     const leaseDeadlineMs = clock.monotonic() + LEASE_WAIT_MS;
-    return this.#counted(sessions.length, async () => {
+    return this.#waiting.during(sessions.length, async () => {
       const standings = await checkSessions(sessions, {
         ...{ records: this.#records, trust: this.#trust, lease: this.#store.lease, clock, maxAttempts: MAX_ATTEMPTS },
         requireTrustedCa: this.#options.settings.requireTrustedCa,
@@ -250,13 +243,13 @@ export class Verifier {
   }
 
   async #waitFor(question: Question): Promise<Answer> {
-    this.#enter(1);
+    this.#waiting.enter(1);
     try {
       const answer = await this.#fromStore(question);
       this.#noteAttempt(question, answer.decision);
       return answer;
     } finally {
-      this.#waiting -= 1;
+      this.#waiting.leave(1);
     }
   }
 
@@ -270,20 +263,6 @@ export class Verifier {
     if (this.#failed?.areSpent(attempt)) return false;
     this.#failed?.spend(attempt);
     return true;
-  }
-
-  async #counted<T>(questions: number, work: () => Promise<T>): Promise<T> {
-    this.#enter(questions);
-    try {
-      return await work();
-    } finally {
-      this.#waiting -= questions;
-    }
-  }
-
-  #enter(questions: number): void {
-    if (this.#waiting + questions > MAX_WAITING) throw new NoDecision('too many questions wait for the store');
-    this.#waiting += questions;
   }
 
   /** May the verdict on a record that is current be answered at this moment? The clocks are read after it was reached: a process may be stopped while it verifies. */
@@ -305,8 +284,8 @@ export class Verifier {
       if (this.#settling.size > 0) await this.#settling.get(deviceId);
       for (const key of keys) if (!lease.holds(key)) await this.#leaseBy(leaseDeadlineMs, key);
       const cached = this.#records.cached(deviceId);
-      const reading = cached ?? this.#records.read(deviceId);
       const trusted = this.#trust.read(proof);
+      const reading = cached ?? this.#records.read(deviceId);
       // A promise less where nothing but the record is read.
       const [sighting, trust] =
         trusted instanceof Promise ? await Promise.all([reading, trusted]) : [await reading, trusted];

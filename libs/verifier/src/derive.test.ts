@@ -2,9 +2,10 @@ import { createHmac } from 'node:crypto';
 import { DEFAULT_SETTINGS, type Proof, type PskDerivation, pskSecrets, resetSecret } from '@latchkey/credential';
 import { type DeviceId, Secret, systemClock, systemRandom, toRevision } from '@latchkey/kernel';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { NoDecision, Verifier } from './authenticate.ts';
+import { Verifier } from './authenticate.ts';
 import { newId, secretDevice } from './test-devices.ts';
 import { type HeldStore, holdStore, operate } from './test-store.ts';
+import { NoDecision } from './waiting.ts';
 
 const DEVICE = 'P1_866123' as DeviceId;
 const NODE = '866123' as DeviceId;

@@ -12,10 +12,11 @@ import {
 } from '@latchkey/credential';
 import { type Clock, type DeviceId, Secret, systemClock, systemRandom, toRevision } from '@latchkey/kernel';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { NoDecision, Verifier } from './authenticate.ts';
+import { Verifier } from './authenticate.ts';
 import type { Session } from './sessions.ts';
 import { newId, plain, secretDevice } from './test-devices.ts';
 import { Gate, type HeldStore, holdStore, operate } from './test-store.ts';
+import { NoDecision } from './waiting.ts';
 
 const DEVICE = 'pump_7' as DeviceId;
 const OLD = 'old-secret-1';

@@ -18,10 +18,11 @@ import { type Clock, type DeviceId, NO_REVISION, Secret, systemClock, systemRand
 import type { SessionEffect } from '@latchkey/store';
 import fc from 'fast-check';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { NoDecision, Verifier } from './authenticate.ts';
+import { Verifier } from './authenticate.ts';
 import { newId, plain, secretDevice } from './test-devices.ts';
 import { type HeldStore, holdStore, operate } from './test-store.ts';
 import { mintToken } from './tokens.ts';
+import { NoDecision } from './waiting.ts';
 
 const DEVICE = 'pump_7' as DeviceId;
 const ONE = 'secret-number-1';

@@ -17,11 +17,12 @@ import {
 import { type DeviceId, systemClock, systemRandom } from '@latchkey/kernel';
 import fc from 'fast-check';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { NoDecision, Verifier } from './authenticate.ts';
+import { Verifier } from './authenticate.ts';
 import type { Session } from './sessions.ts';
 import { CA, LEAF_ONE, SELF_SIGNED } from './test-certificates.ts';
 import { armedDevice, newDevice, newId, plain, secretDevice } from './test-devices.ts';
 import { entrust, type HeldStore, holdStore, operate, trustCa } from './test-store.ts';
+import { NoDecision } from './waiting.ts';
 
 const DEVICE = 'pump_7' as DeviceId;
 const CA_ID = caIdOf(CA);
