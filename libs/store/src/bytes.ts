@@ -19,7 +19,7 @@ export function takeBytes(cursor: Cursor, size: number): Buffer {
   return cursor.bytes.subarray(start, cursor.at);
 }
 
-/** The next unsigned big-endian number of `size` bytes, 1 to 6; of 8 bytes too, which is exact up to 2^53 and more beyond. */
+/** The next unsigned big-endian number of `size` bytes. Exact up to 2^53 - 1; a greater one of 8 bytes is rounded, and never below 2^53. */
 export function takeUint(cursor: Cursor, size: number): number {
   const { bytes } = cursor;
   let value = 0;
