@@ -4,7 +4,6 @@ import { type CredentialId, type Revision, toRevision } from '@latchkey/kernel';
 import {
   type AuthenticateRequest,
   type AuthenticateResponse,
-  AuthenticateResponseSchema,
   type AuthenticationService,
   type CheckSessionsRequest,
   CheckSessionsRequestSchema,
@@ -44,10 +43,11 @@ export function createDecide(options: {
 }): Decide {
   const respond = ({ decision, cacheAgeMs }: Answer, deviceId: string): AuthenticateResponse => {
     noteDecision(decision, deviceId, options);
-    return create(AuthenticateResponseSchema, {
+    return {
+      $typeName: 'latchkey.v1.AuthenticateResponse',
       decision: toDecision(decision),
       cacheAgeMs: Math.min(Math.round(cacheAgeMs), MAX_UINT32), // a record may lie in memory for longer than 49 days
-    });
+    };
   };
   return (request) => {
     const answer = options.verifier.authenticate(readQuestion(request));

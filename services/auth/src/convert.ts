@@ -25,7 +25,6 @@ import {
   DeviceSchema,
   DeviceStatus,
   type Granted,
-  GrantedSchema,
   Protocol as ProtocolNumber,
   SecretFormat as SecretFormatNumber,
   SessionEffect,
@@ -59,15 +58,20 @@ export function secretFormatOf(format: SecretFormatNumber): SecretFormat {
   return format === SecretFormatNumber.HEX ? 'HEX' : 'TEXT';
 }
 
+const NO_BASIS = new Uint8Array();
+
+/** Made for every decision, so as one literal: `create` looks at each field of the schema. */
 function toGranted(decision: GrantedDecision): Granted {
-  const granted = create(GrantedSchema, {
+  const { basis, expiresAtMs } = decision;
+  const granted: Granted = {
+    $typeName: 'latchkey.v1.Granted',
     slot: SlotNumber[decision.slot],
     credentialId: decision.credentialId,
     revision: BigInt(decision.revision),
     activatedNow: decision.activatedNow,
-  });
-  if (decision.basis !== undefined) granted.basis = packBasis(decision.basis);
-  if (decision.expiresAtMs !== undefined) granted.expiresAt = timestampFromMs(decision.expiresAtMs);
+    basis: basis === undefined ? NO_BASIS : packBasis(basis),
+  };
+  if (expiresAtMs !== undefined) granted.expiresAt = timestampFromMs(expiresAtMs);
   return granted;
 }
 
