@@ -54,8 +54,10 @@ export const knownAttempt = (bytes: Buffer) => known(bytes, takeAttempt);
 export const knownAttempts = (bytes: Buffer) => known(bytes, takeQuestions);
 
 function known<T>(bytes: Buffer, take: (cursor: Cursor) => T): T | undefined {
+  const cursor = { bytes, at: 0, end: bytes.length };
   try {
-    return take({ bytes, at: 0, end: bytes.length });
+    const taken = take(cursor);
+    return cursor.at === cursor.end ? taken : undefined;
   } catch (error) {
     if (error === UNKNOWN) return undefined;
     throw error;
