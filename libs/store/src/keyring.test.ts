@@ -88,7 +88,8 @@ describe('seal and open', () => {
 
   test('any other bit, in what is sealed or bound, opens nothing', () => {
     const sealed = seal(ONE, plain, aad, systemRandom);
-    const flip = (from: Uint8Array, bit: number) => from.with(bit >> 3, (from[bit >> 3] ?? 0) ^ (1 << (bit & 7)));
+    const flip = (from: Uint8Array, bit: number) =>
+      Buffer.from(from.with(bit >> 3, (from[bit >> 3] ?? 0) ^ (1 << (bit & 7))));
     for (let bit = 0; bit < sealed.length * 8; bit += 1) {
       expect(() => open(ONE, flip(sealed, bit), aad, 'it')).toThrow(SealingError);
     }
@@ -101,7 +102,7 @@ describe('seal and open', () => {
   });
 
   test('the same content is sealed differently each time', () => {
-    const sealed = Array.from({ length: 100 }, () => Buffer.from(seal(ONE, plain, aad, systemRandom)).toString('hex'));
+    const sealed = Array.from({ length: 100 }, () => seal(ONE, plain, aad, systemRandom).toString('hex'));
     expect(new Set(sealed).size).toBe(100);
   });
 
@@ -111,7 +112,8 @@ describe('seal and open', () => {
     expect(() => open(other, sealed, aad, 'the record of device d')).toThrow(
       `the record of device d is sealed under key reference ${ONE.current.reference}, which the keyring lacks: add the key`,
     );
-    expect(() => open(ONE, sealed.with(-1, (sealed.at(-1) ?? 0) ^ 1), aad, 'the record of device d')).toThrow(
+    sealed[sealed.length - 1] = (sealed.at(-1) ?? 0) ^ 1;
+    expect(() => open(ONE, sealed, aad, 'the record of device d')).toThrow(
       'the record of device d was altered, or moved from elsewhere: key "k1" does not open it',
     );
   });

@@ -114,7 +114,7 @@ export function generateKeyLine(id: string, random: Random): string {
 }
 
 /** Seals `plain` under the current key (AES-256-GCM): reference, nonce, ciphertext, tag. `aad` is bound, not included. */
-export function seal(keyring: Keyring, plain: Uint8Array, aad: Uint8Array, random: Random): Uint8Array {
+export function seal(keyring: Keyring, plain: Uint8Array, aad: Uint8Array, random: Random): Buffer {
   const nonce = random(NONCE_BYTES);
   const cipher = createCipheriv(CIPHER, keyring.current.key, nonce, TAGGED);
   cipher.setAAD(aad);
@@ -123,12 +123,12 @@ export function seal(keyring: Keyring, plain: Uint8Array, aad: Uint8Array, rando
 }
 
 /** The reference of the key that something was sealed under. */
-export function keyReference(sealed: Uint8Array): string {
-  return Buffer.from(sealed.buffer, sealed.byteOffset, REFERENCE_BYTES).toString('hex');
+export function keyReference(sealed: Buffer): string {
+  return sealed.toString('hex', 0, REFERENCE_BYTES);
 }
 
 /** Opens what `seal` made. Throws a SealingError about `subject` when key or content are not right. */
-export function open(keyring: Keyring, sealed: Uint8Array, aad: Uint8Array, subject: string): Buffer {
+export function open(keyring: Keyring, sealed: Buffer, aad: Uint8Array, subject: string): Buffer {
   if (sealed.length < SEAL_BYTES) throw new SealingError(`${subject}: what is sealed is too short`);
   const reference = keyReference(sealed);
   const key = keyring.byReference.get(reference);

@@ -26,6 +26,8 @@ export const RECORD_MAX_BYTES = 512;
 export const TRUST_MAX_BYTES = 2_097_152;
 
 const CONTEXT = Buffer.from(`latchkey record ${RECORD_FORMAT}\0`);
+// One for all records, with the context in front: nothing awaits between the copy and the opening.
+const bound = Buffer.concat([CONTEXT], CONTEXT.length + RECORD_MAX_BYTES);
 const TRUST_CONTEXT = Buffer.from(`latchkey trust ${RECORD_FORMAT}\0`);
 
 /** The bytes are no record of the device, or the state cannot be packed; says which device, never a secret. */
@@ -100,6 +102,11 @@ function bodyOf(bytes: Buffer): { readonly sealed: Buffer; readonly clear: Buffe
   return { sealed, clear: bytes.subarray(cursor.at) };
 }
 
+/** What is bound to a record's secrets; its open part is no longer than a record. */
+function boundTo(clear: Buffer): Buffer {
+  return bound.subarray(0, CONTEXT.length + clear.copy(bound, CONTEXT.length));
+}
+
 function asBuffer(bytes: Uint8Array): Buffer {
   return bytes instanceof Buffer ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
@@ -129,7 +136,7 @@ export function unpackRecord(bytes: Uint8Array, keyring: Keyring, expectedId: De
     const header = takeHeader(buffer, expectedId);
     const { sealed, clear } = bodyOf(buffer);
     if (packedId(clear) !== expectedId) throw new LayoutError('it is the record of another device');
-    const opened = open(keyring, sealed, Buffer.concat([CONTEXT, clear]), named(expectedId));
+    const opened = open(keyring, sealed, boundTo(clear), named(expectedId));
     return { ...unpackState(expectedId, clear, opened), ...header };
   });
 }

@@ -167,8 +167,10 @@ export class Verifier {
   authenticate(question: Question): Answer | Promise<Answer> {
     // A DTLS handshake has had its try already.
     if (question.proof.kind !== 'PSK' && this.#failed?.areSpent(question)) return THROTTLED;
-    const answer = this.#fromMemory(question) ?? this.#waitFor(question);
-    if (!(answer instanceof Promise)) this.#noteAttempt(question, answer.decision);
+    const form = this.#records.kept(question.deviceId);
+    const answer = form === undefined ? undefined : this.#fromMemory(question, form);
+    if (answer === undefined) return this.#fromStore(question, form !== undefined);
+    this.#noteAttempt(question, answer.decision);
     return answer;
   }
 
@@ -229,28 +231,16 @@ export class Verifier {
   }
 
   /** Nothing awaits between the look into memory and the answer, so what was current then is current now. */
-  #fromMemory(question: Question): Answer | undefined {
+  #fromMemory(question: Question, form: string): Answer | undefined {
     const { deviceId, proof } = question;
-    const form = this.#records.kept(deviceId);
-    const trust = form === undefined ? undefined : this.#trust.cached(proof);
-    if (form === undefined || trust === undefined) return undefined;
+    const trust = this.#trust.cached(proof);
+    if (trust === undefined) return undefined;
     const record = this.#records.recordIn(deviceId, form);
     const nowMs = this.#options.clock.now();
     const verdict = this.#verify(record, question, nowMs, trust);
     if (dueWrite(verdict) !== undefined || !this.#stands(deviceId, trust, verdict)) return undefined;
     const decision = this.#decided(verdict, { form, record, trust, nowMs, activatedNow: false });
     return { decision, cacheAgeMs: this.#options.clock.monotonic() - readAtMsIn(form) };
-  }
-
-  async #waitFor(question: Question): Promise<Answer> {
-    this.#waiting.enter(1);
-    try {
-      const answer = await this.#fromStore(question);
-      this.#noteAttempt(question, answer.decision);
-      return answer;
-    } finally {
-      this.#waiting.leave(1);
-    }
   }
 
   /** The finish of a DTLS handshake has spent its try when the handshake's secret was derived. */
@@ -274,33 +264,41 @@ export class Verifier {
     return this.#options.clock.now() < verdict.expiresAtMs;
   }
 
-  async #fromStore(question: Question): Promise<Answer> {
+  /** `isKept`: the record lay in memory when this was asked; if not, the first look there is saved. */
+  async #fromStore(question: Question, isKept: boolean): Promise<Answer> {
     const { lease } = this.#store;
     const { deviceId, proof } = question;
     const keys: readonly RecordKey[] = hasCertificate(proof) ? [deviceId, CAS_KEY] : [deviceId];
     const leaseDeadlineMs = this.#options.clock.monotonic() + LEASE_WAIT_MS;
     let activatedNow = false;
-    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-      if (this.#settling.size > 0) await this.#settling.get(deviceId);
-      for (const key of keys) if (!lease.holds(key)) await this.#leaseBy(leaseDeadlineMs, key);
-      const cached = this.#records.cached(deviceId);
-      const trusted = this.#trust.read(proof);
-      const reading = cached ?? this.#records.read(deviceId);
-      // A promise less where nothing but the record is read.
-      const [sighting, trust] =
-        trusted instanceof Promise ? await Promise.all([reading, trusted]) : [await reading, trusted];
-      const nowMs = this.#options.clock.now();
-      const verdict = this.#verify(sighting.record, question, nowMs, trust);
-      const due = dueWrite(verdict);
-      if (sighting.record !== undefined && due !== undefined) {
-        const written = await this.#effect(sighting.record, due);
-        activatedNow ||= written && due.kind === 'GRANT' && due.activate;
-        continue; // decided on what is written now
+    this.#waiting.enter(1);
+    try {
+      for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+        if (this.#settling.size > 0) await this.#settling.get(deviceId);
+        for (const key of keys) if (!lease.holds(key)) await this.#leaseBy(leaseDeadlineMs, key);
+        const cached = isKept || attempt > 0 ? this.#records.cached(deviceId) : undefined;
+        const trusted = this.#trust.read(proof);
+        const reading = cached ?? this.#records.read(deviceId);
+        // A promise less where nothing but the record is read.
+        const [sighting, trust] =
+          trusted instanceof Promise ? await Promise.all([reading, trusted]) : [await reading, trusted];
+        const nowMs = this.#options.clock.now();
+        const verdict = this.#verify(sighting.record, question, nowMs, trust);
+        const due = dueWrite(verdict);
+        if (sighting.record !== undefined && due !== undefined) {
+          const written = await this.#effect(sighting.record, due);
+          activatedNow ||= written && due.kind === 'GRANT' && due.activate;
+          continue; // decided on what is written now
+        }
+        if (!this.#records.isCurrent(sighting) || !this.#stands(deviceId, trust, verdict)) continue;
+        const { record, form } = sighting;
+        const cacheAgeMs = cached === undefined ? 0 : this.#options.clock.monotonic() - readAtMsIn(form);
+        const decision = this.#decided(verdict, { form, record, trust, nowMs, activatedNow });
+        this.#noteAttempt(question, decision);
+        return { decision, cacheAgeMs };
       }
-      if (!this.#records.isCurrent(sighting) || !this.#stands(deviceId, trust, verdict)) continue;
-      const { record, form } = sighting;
-      const cacheAgeMs = cached === undefined ? 0 : this.#options.clock.monotonic() - readAtMsIn(form);
-      return { decision: this.#decided(verdict, { form, record, trust, nowMs, activatedNow }), cacheAgeMs };
+    } finally {
+      this.#waiting.leave(1);
     }
     throw new NoDecision('the device changes faster than it can be decided on');
   }
