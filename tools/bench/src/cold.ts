@@ -1,5 +1,6 @@
 import { systemClock, systemRandom } from '@latchkey/kernel';
 import { generateKeyLine, HEADER_BYTES, parseKeyring, type Store } from '@latchkey/store';
+import { partsRound } from './cold-parts.ts';
 import { deviceIdOf, timestampOf } from './devices.ts';
 import { growFleets } from './fleet-records.ts';
 import { keyOf, type RedisFleet, startRedisFleet } from './fleet-redis.ts';
@@ -29,13 +30,19 @@ const BENCHMARK = 'redis_benchmark_get_per_s';
 type RedisRound = Round & { readonly redisCpuUs: number };
 
 /** One round of all sides. */
-type Turn = { readonly get: RedisRound; readonly lean: RedisRound; readonly cold: RedisRound };
+type Turn = {
+  readonly get: RedisRound;
+  readonly lean: RedisRound;
+  readonly parts: RedisRound;
+  readonly cold: RedisRound;
+};
 
 /**
  * Decisions with nothing cached, over a real Redis, against GETs of the same records by node-redis in this same process:
  * so many a second, and by CPU time. The ratio is of node-redis as it comes; beside it stands one that is set as the store's
  * own connections are, without a deadline of its own for each command. Of a decision all is counted that the auth service
- * does: the record is read, opened and unpacked, the proof verified, and the last use told to Redis.
+ * does: the record is read, opened and unpacked, the proof verified, and the last use told to Redis. Between the two lies
+ * what no decision can do without, which says how near to a GET one could come at all.
  */
 export const coldSuite: Suite = async (plan) => {
   const { devices, perRound, rounds } = sizeOf(plan, SIZES);
@@ -52,10 +59,13 @@ export const coldSuite: Suite = async (plan) => {
   const sides = {
     get: () => withRedisCpu(fleet, () => getRound(clients.get, next())),
     lean: () => withRedisCpu(fleet, () => getRound(clients.lean, next())),
+    parts: () => withRedisCpu(fleet, () => partsRound(clients.lean, keyring, next(), timestamp)),
     cold: () => withRedisCpu(fleet, () => decisionRound(store, trialsOf(next(), timestamp))),
   };
-  const turns = await alternate<Turn>(rounds, sides, ({ get, cold }) =>
-    plan.say(`cold: GET ${cpuUs(get).toFixed(1)} us, decision ${cpuUs(cold).toFixed(1)} us`),
+  const turns = await alternate<Turn>(rounds, sides, ({ get, parts, cold }) =>
+    plan.say(
+      `cold: GET ${cpuUs(get).toFixed(1)} us, parts ${cpuUs(parts).toFixed(1)} us, decision ${cpuUs(cold).toFixed(1)} us`,
+    ),
   );
   const missing = whatIsMissing({ 'redis-benchmark': 'redis-tools' });
   const asked = { requests: perRound, inFlight: IN_FLIGHT, key: keyOf(deviceIdOf(0)) };
@@ -102,13 +112,16 @@ async function decisionRound(store: Store, trials: readonly Trial[]): Promise<Ro
 /** `benchmark`: GETs a second, or why they were not measured. */
 function findingsOf(turns: readonly Turn[], uses: readonly number[], benchmark: number | string): Findings {
   const figure = (of: (turn: Turn) => number): Figure => figureOf(turns.map(of));
-  const over = (side: 'get' | 'lean') => (turn: Turn) => perSecond(turn.cold) / perSecond(turn[side]);
+  const over = (side: 'get' | 'lean' | 'parts') => (turn: Turn) => perSecond(turn.cold) / perSecond(turn[side]);
   const redisUs = ({ redisCpuUs, operations }: RedisRound) => redisCpuUs / operations;
   return {
     ratios: { cold_over_redis_get: ratioOf(turns.map(over('get')), AIM) },
     rates: {
       cold_over_redis_get_by_cpu: figure(({ get, cold }) => cpuUs(get) / cpuUs(cold)),
       cold_over_lean_redis_get: figure(over('lean')),
+      cold_over_parts: figure(over('parts')),
+      cold_parts_over_redis_get: figure(({ get, parts }) => perSecond(parts) / perSecond(get)),
+      cold_parts_cpu_us: figure(({ parts }) => cpuUs(parts)),
       cold_decisions_per_s: figure(({ cold }) => perSecond(cold)),
       cold_cpu_us_per_decision: figure(({ cold }) => cpuUs(cold)),
       cold_redis_cpu_us_per_decision: figure(({ cold }) => redisUs(cold)),

@@ -8,6 +8,8 @@ export type RedisClient = {
   readonly call: (args: readonly RedisArgument[]) => Promise<unknown>;
   /** The value of a key, as bytes. */
   readonly get: (key: string) => Promise<Buffer | null>;
+  /** The values of keys, as bytes, in their order. */
+  readonly getMany: (keys: readonly string[]) => Promise<readonly (Buffer | null)[]>;
   /** A number that INFO tells. Rejects when it does not. */
   readonly info: (name: string) => Promise<number>;
   /** CPU time of the server so far, microseconds. */
@@ -39,6 +41,7 @@ export async function connectRedis(url: string, { lean = true }: ClientOptions =
   return {
     call: (args) => client.sendCommand(args),
     get: (key) => binary.get(key),
+    getMany: (keys) => binary.mGet([...keys]),
     info,
     cpuUs: async () => ((await info('used_cpu_user')) + (await info('used_cpu_sys'))) * 1e6,
     close: () => {

@@ -28,6 +28,7 @@ test('the suite cold has decisions, GETs of both clients and what each costs', {
       'redis_get_cpu_us',
       'redis_get_redis_cpu_us',
     ],
+    ...['cold_over_parts', 'cold_parts_over_redis_get', 'cold_parts_cpu_us'],
     ...['lean_redis_get_per_s', 'lean_redis_get_cpu_us', 'redis_benchmark_get_per_s'],
   ];
   expect(rates).toEqual(Object.fromEntries(names.map((name) => [name, figure])));

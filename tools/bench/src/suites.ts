@@ -64,7 +64,7 @@ export const SUITES: Readonly<Record<string, Entry>> = {
     question:
       'How many decisions are there in a second with nothing cached, over a real Redis, against plain GETs of the same records?',
     reading:
-      'All run in one process with 256 under way: node-redis as it comes, node-redis set as the connections of the store are (`lean`: no deadline of its own for each command), and the decisions. A decision opens the record, verifies the proof and has the last use told to Redis; a GET does nothing with what it gets.',
+      'All run in one process with 256 under way: node-redis as it comes, node-redis set as the connections of the store are (`lean`: no deadline of its own for each command), and the decisions. A decision opens the record, verifies the proof and has the last use told to Redis; a GET does nothing with what it gets. `cold_parts_over_redis_get` is what no design gets past here: records read many at a time, opened, and a proof verified, in a plain loop with nothing around it. `cold_over_parts` is what cache, lease, budget, answer and the told use cost on top.',
     run: coldSuite,
     needs: REDIS,
   },
