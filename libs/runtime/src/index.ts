@@ -1,4 +1,5 @@
 export { addressesOption, addressOption, numberOption, serviceCommand } from './command.ts';
+export { Durations } from './durations.ts';
 export { type Ready, type Running, runService } from './lifecycle.ts';
 export {
   type Address,

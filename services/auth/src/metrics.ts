@@ -2,7 +2,7 @@ import { status } from '@grpc/grpc-js';
 import type { Decision, DenyReason } from '@latchkey/credential';
 import type { Clock } from '@latchkey/kernel';
 import type { CallObserver } from '@latchkey/rpc';
-import { Counter, Gauge, Histogram, type Registry } from '@latchkey/runtime';
+import { Counter, Durations, Gauge, Histogram, type Registry } from '@latchkey/runtime';
 import type { Store } from '@latchkey/store';
 import type { Verifier } from '@latchkey/verifier';
 
@@ -15,7 +15,7 @@ export type DecisionMetrics = {
 type Outcome = 'GRANTED' | DenyReason;
 
 /** Seconds: a decision from memory takes well under a millisecond, one that waits for a lost lease 0.7 s. */
-const DURATION_BUCKETS_S = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 2.5];
+const DURATION_BOUNDS_S = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 2.5];
 
 /** Decisions by outcome: `granted`, or the reason of the denial. */
 export function decisionMetrics(registry: Registry): DecisionMetrics {
@@ -48,14 +48,13 @@ export function decisionMetrics(registry: Registry): DecisionMetrics {
 
 /** Calls of gateways and operators, by method and status code. */
 export function callMetrics(registry: Registry): CallObserver {
-  const histogram = new Histogram({
+  const durations = new Durations(registry, {
     name: 'latchkey_call_duration_seconds',
     help: 'Duration of calls, by method and gRPC status code.',
     labelNames: ['method', 'code'],
-    buckets: DURATION_BUCKETS_S,
-    registers: [registry],
+    boundsS: DURATION_BOUNDS_S,
   });
-  return ({ method, code, durationMs }) => histogram.observe({ method, code: status[code] }, durationMs / 1_000);
+  return ({ method, code, durationMs }) => durations.observe(method, status[code], durationMs / 1_000);
 }
 
 /** How many gateways watch, and how many ask by stream. */
