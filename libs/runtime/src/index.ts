@@ -19,3 +19,4 @@ export {
   mergeMetrics,
   type Registry,
 } from './metrics.ts';
+export { stopPretenuring } from './pretenuring.ts';

@@ -1,5 +1,6 @@
 import { SettingsError } from './listen.ts';
 import type { Log } from './log.ts';
+import { stopPretenuring } from './pretenuring.ts';
 import { keepTickShape } from './tick-shape.ts';
 
 /** Addresses and what else a service's starter must know. */
@@ -27,6 +28,7 @@ export async function runService(
   start: () => Promise<Running>,
   tell: (ready: Ready) => void = printReady,
 ): Promise<void> {
+  stopPretenuring();
   void keepTickShape();
   process.on('uncaughtException', (error) => fail(log, error));
   process.on('unhandledRejection', (error) => fail(log, error));
