@@ -22,3 +22,32 @@ export async function serverRound(
   }
   return { operations, cpuUs: used, wallMs: performance.now() - begunMs };
 }
+
+/** One server, and what it is asked with: answers how many calls it made in so many milliseconds. */
+type Side = { readonly server: Pick<Server, 'cpuUs'>; readonly load: (ms: number) => Promise<number> };
+
+/** Short, so that what a neighbour does to the machine falls on both sides of a round; long against the begin of a load. */
+const TURN_MS = 100;
+
+/**
+ * A round of each of these servers, asked in short turns for so many milliseconds each, while the others rest. Lasts longer
+ * when one of them came to run too little.
+ */
+export async function roundsInTurns<Name extends string>(
+  sides: Readonly<Record<Name, Side>>,
+  ms: number,
+): Promise<Readonly<Record<Name, Round>>> {
+  const rounds = Object.entries<Side>(sides).map(([name, { server, load }]) => {
+    const before = server.cpuUs();
+    return { name, load, usedUs: () => server.cpuUs() - before, operations: 0, wallMs: 0 };
+  });
+  for (let askedMs = 0; askedMs < ms || rounds.some(({ usedUs }) => usedUs() < MIN_ROUND_CPU_US); askedMs += TURN_MS) {
+    for (const round of rounds) {
+      const begunMs = performance.now();
+      round.operations += await round.load(TURN_MS);
+      round.wallMs += performance.now() - begunMs;
+    }
+  }
+  const found = rounds.map(({ name, usedUs, operations, wallMs }) => [name, { operations, cpuUs: usedUs(), wallMs }]);
+  return Object.fromEntries(found);
+}

@@ -48,7 +48,7 @@ export const SUITES: Readonly<Record<string, Entry>> = {
   unary: {
     question: 'What does Authenticate cost, one call a decision, against the same method with an empty handler?',
     reading:
-      'Both servers are asked in turns by a client of grpc-js, and then by h2load, which nobody here wrote: one message of one device again and again, over as many connections and streams. h2load looks at the HTTP status alone and not at `grpc-status`, so a client of grpc-js has seen right answers of both servers before. A client on Node shares the cores with the server and leaves it idle at times, which makes a call dearer.',
+      'Both servers are asked in turns of a tenth of a second by a client of grpc-js, and then round by round by h2load, which nobody here wrote: one message of one device again and again, over as many connections and streams. h2load looks at the HTTP status alone and not at `grpc-status`, so a client of grpc-js has seen right answers of both servers before. A client on Node shares the cores with the server and leaves it idle at times, which makes a call dearer.',
     run: unarySuite,
     atTarget: unaryAtTarget,
   },

@@ -5,12 +5,12 @@ import { startAuthServer } from './auth-server.ts';
 import { timestampOf } from './devices.ts';
 import { atFixedRates } from './fixed-rates.ts';
 import { Caller } from './load.ts';
-import { alternate, cpuUs, type Figure, type Findings, figureOf, perSecond, ratioOf } from './measure.ts';
+import { cpuUs, type Figure, type Findings, figureOf, perSecond, type Round, ratioOf } from './measure.ts';
 import { byOutsideClient } from './outside-client.ts';
 import { type Suite, sizeOf } from './plan.ts';
-import { serverRound } from './server-round.ts';
+import { roundsInTurns } from './server-round.ts';
 
-/** A round is so many milliseconds. Many short rounds: a neighbour's burst then spoils few of them, and not the median. */
+/** A round is so many milliseconds of each server. Many short rounds: a neighbour's burst then spoils few of them, and not the median. */
 const SIZES = {
   full: { devices: 20_000, perRound: 1_500, rounds: 25 },
   quick: { devices: 2_000, perRound: 700, rounds: 7 },
@@ -39,12 +39,15 @@ export const unarySuite: Suite = async (plan) => {
   const authCaller = new Caller({ address: auth.field('grpc'), requests, isRight: isGrant });
   for (const caller of [emptyCaller, authCaller]) await caller.callTimes(WARM_UP_CALLS * plan.scale);
   const sides = {
-    a: () => serverRound(empty, (ms) => emptyCaller.callFor(ms), roundMs),
-    b: () => serverRound(auth, (ms) => authCaller.callFor(ms), roundMs),
+    a: { server: empty, load: (ms: number) => emptyCaller.callFor(ms) },
+    b: { server: auth, load: (ms: number) => authCaller.callFor(ms) },
   };
-  const pairs = await alternate(rounds, sides, ({ a, b }) =>
-    plan.say(`unary: empty ${cpuUs(a).toFixed(1)} us, Authenticate ${cpuUs(b).toFixed(1)} us`),
-  );
+  const pairs: { readonly a: Round; readonly b: Round }[] = [];
+  for (let round = 0; round < rounds; round++) {
+    const pair = await roundsInTurns(sides, roundMs);
+    plan.say(`unary: empty ${cpuUs(pair.a).toFixed(1)} us, Authenticate ${cpuUs(pair.b).toFixed(1)} us`);
+    pairs.push(pair);
+  }
   const rates = {
     empty_server_cpu_us_per_call: figureOf(pairs.map(({ a }) => cpuUs(a))),
     authenticate_server_cpu_us_per_call: figureOf(pairs.map(({ b }) => cpuUs(b))),
