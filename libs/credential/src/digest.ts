@@ -58,13 +58,13 @@ export function digestOf(signType: SignType, timestamp: string, secret: string):
  */
 export function digestMatcher(proof: DigestProof): (secret: string) => boolean {
   const { password, signType, timestamp } = proof;
-  // Counted and written as UTF-8, no character beyond ASCII can come out as an ASCII byte, as it could in Latin-1.
+  // Counted as UTF-8, so that there is no character beyond ASCII, which Latin-1 could write as an ASCII byte.
   const isHexLong = password.length === DIGEST_CHARACTERS && Buffer.byteLength(password) === DIGEST_CHARACTERS;
   const wellFormed = isHexLong && isTimestampText(timestamp);
   const compared = wellFormed ? password : NO_DIGEST;
   return (secret) => {
-    shown.write(compared);
-    expected.write(digestOf(signType, timestamp, secret));
+    shown.write(compared, 'latin1'); // ASCII by now
+    expected.write(digestOf(signType, timestamp, secret), 'latin1');
     return timingSafeEqual(shown, expected) && wellFormed;
   };
 }
@@ -76,8 +76,14 @@ export function secretMatcher(shown: string): (secret: string) => boolean {
 }
 
 function isTimestampText(text: string): boolean {
-  return /^[0-9]{10}$/.test(text);
+  if (text === lastTimestampText) return true;
+  if (!/^[0-9]{10}$/.test(text)) return false;
+  lastTimestampText = text;
+  return true;
 }
+
+/** As with `lastParsed`. */
+let lastTimestampText = '';
 
 function hashOf(signType: SignType): HmacHash {
   switch (signType) {

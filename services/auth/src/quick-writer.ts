@@ -62,7 +62,9 @@ function asBuffer({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {
 }
 
 function copied(end: number): Buffer {
-  return Buffer.from(room.subarray(0, end));
+  const bytes = Buffer.allocUnsafe(end);
+  room.copy(bytes, 0, 0, end);
+  return bytes;
 }
 
 function isKnownAnswer({ result }: Answer): boolean {
