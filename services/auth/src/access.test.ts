@@ -122,7 +122,7 @@ test('health and metrics are pages, and anything else is told apart', async () =
   const metrics = await (await fetch(`${service.admin}/metrics`)).text();
   expect(metrics).toMatch(/^latchkey_decisions_total\{outcome="unknown_device",service="auth"\} [1-9]/m);
   expect(metrics).toMatch(
-    /^latchkey_call_duration_seconds_count\{service="auth",method="Authenticate",code="OK"\} [1-9]/m,
+    /^latchkey_call_duration_seconds_count\{method="Authenticate",code="OK",service="auth"\} [1-9]/m,
   );
   expect(metrics).toMatch(/^latchkey_record_lookups_total\{result="miss",service="auth"\} [1-9]/m);
   expect((await fetch(`${service.admin}/elsewhere`)).status).toBe(404);
